@@ -10,13 +10,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use tokio::time::{Instant, sleep};
 use wire::pgoutput::{self, LogMessage, Row, RowBuffer, Value};
 
 use super::excluded::Excluded;
 use super::log_table::{LogChange, LogTable};
 use super::log_tables::{LogTables, table_of};
-use super::lookups::{BUSY_MAX, BUSY_POLL, is_passing};
 use super::row_question::RowQuestion;
 use super::subscriptions::State;
 use super::tenant_changes::ChangesOfTenant;
@@ -176,18 +174,16 @@ impl IncompleteTable<'_> {
         changes: &ChangesOfTenant,
         transactions: &[u32],
     ) -> Result<Vec<Option<PresentRow>>, DatabaseFailure> {
-        let begun = Instant::now();
         loop {
             match self.ask_once(changes, transactions).await {
                 Err(failure)
-                    if is_passing(&failure)
-                        && failure.code != Code::QueryCanceled
-                        && begun.elapsed() < BUSY_MAX
-                        && !changes.is_unused() =>
-                {
-                    sleep(BUSY_POLL).await;
+                    if failure.code != Code::QueryCanceled
+                        && changes.may_ask_again(&changes.outages.values, &failure).await => {}
+                Err(failure) => return Err(failure),
+                answer => {
+                    changes.outages.values.end();
+                    return answer;
                 }
-                answer => return answer,
             }
         }
     }

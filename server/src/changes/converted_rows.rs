@@ -6,12 +6,10 @@
 use std::collections::{HashMap, HashSet};
 
 use rustc_hash::FxHashMap;
-use tokio::time::{Instant, sleep};
 use wire::pgoutput::{OldRow, Row, RowBuffer, Value};
 
 use super::excluded::Excluded;
 use super::log_table::LogChange;
-use super::lookups::{BUSY_MAX, BUSY_POLL, is_passing};
 use super::matching::Matches;
 use super::tenant_changes::ChangesOfTenant;
 use crate::telemetry::codes::{Code, Scope};
@@ -104,7 +102,6 @@ async fn ask(
     changes: &ChangesOfTenant,
     values: &[TypedText<'_>],
 ) -> Result<Vec<Result<Box<str>, DatabaseFailure>>, DatabaseFailure> {
-    let begun = Instant::now();
     loop {
         let answer = match changes.database() {
             Ok(database) => database.some_as_json(values).await,
@@ -112,14 +109,13 @@ async fn ask(
         };
         match answer {
             Err(failure)
-                if is_passing(&failure)
-                    && failure.code != Code::QueryCanceled
-                    && begun.elapsed() < BUSY_MAX
-                    && !changes.is_unused() =>
-            {
-                sleep(BUSY_POLL).await;
+                if failure.code != Code::QueryCanceled
+                    && changes.may_ask_again(&changes.outages.values, &failure).await => {}
+            Err(failure) => return Err(failure),
+            answer => {
+                changes.outages.values.end();
+                return answer;
             }
-            answer => return answer,
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use wire::supabase::changes::FilterOperator;
 
 use super::matching::Candidate;
-use super::subscriber::Viewer;
+use super::viewer::Viewer;
 use crate::tenants::database::changes::RowRights;
 
 /// How long it is not asked again.
@@ -17,7 +17,7 @@ const EXCLUSION: Duration = Duration::from_secs(60);
 /// What is not asked for.
 #[derive(Default)]
 pub(super) struct Excluded {
-    comparisons: HashMap<ComparisonKey, Instant>,
+    filters: HashMap<ComparedFilter, Instant>,
     /// With the viewer, so that no other one gets its address.
     viewpoints: HashMap<(u32, Viewpoint), (Instant, Arc<Viewer>)>,
     /// Tables whose generated columns are not read.
@@ -27,7 +27,7 @@ pub(super) struct Excluded {
 }
 
 /// Type, operator and value of a filter.
-type ComparisonKey = (u32, FilterOperator, Arc<str>);
+pub(super) type ComparedFilter = (u32, FilterOperator, Arc<str>);
 
 /// By whose rights rows are looked up. Where claims do not matter, the first viewer of a role stands for all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -49,21 +49,21 @@ impl Viewpoint {
 impl Excluded {
     /// Asks again for what was excluded some time ago.
     pub(super) fn forget_old(&mut self) {
-        let Self { comparisons, viewpoints, generated, conversions } = self;
-        comparisons.retain(|_, since| since.elapsed() < EXCLUSION);
+        let Self { filters, viewpoints, generated, conversions } = self;
+        filters.retain(|_, since| since.elapsed() < EXCLUSION);
         viewpoints.retain(|_, (since, _)| since.elapsed() < EXCLUSION);
         generated.retain(|_, since| since.elapsed() < EXCLUSION);
         conversions.retain(|_, since| since.elapsed() < EXCLUSION);
     }
 
-    /// Whether a comparison took too long.
-    pub(super) fn has_comparison(&self, comparison: &ComparisonKey) -> bool {
-        !self.comparisons.is_empty() && self.comparisons.contains_key(comparison)
+    /// Whether comparisons with a filter took too long.
+    pub(super) fn has_filter(&self, filter: &ComparedFilter) -> bool {
+        !self.filters.is_empty() && self.filters.contains_key(filter)
     }
 
-    /// Notes that it did.
-    pub(super) fn add_comparison(&mut self, comparison: ComparisonKey) {
-        self.comparisons.insert(comparison, Instant::now());
+    /// Notes that they did. Returns whether that is new.
+    pub(super) fn add_filter(&mut self, filter: &ComparedFilter) -> bool {
+        self.filters.insert(filter.clone(), Instant::now()).is_none()
     }
 
     /// Whether the policies of a table took too long for a viewer.

@@ -1,33 +1,20 @@
-//! What the database is asked about changes before they are sent: filters that only it can evaluate, and which rows the
-//! viewers may see.
+//! Which rows the viewers may see, which the database is asked before changes are sent.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 use super::excluded::{Excluded, Viewpoint};
 use super::log_table::LogChange;
-use super::matching::{Candidate, Match, Matches};
+use super::matching::{Candidate, Match, Matches, as_number};
 use super::row_question::RowQuestion;
-use super::subscriber::Viewer;
+use super::tenant_changes::ChangesOfTenant;
+use super::viewer::Viewer;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{LoggedRows, RowKey, RowRights, RowValues, VisibilityQuestion};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
-
-/// How long changes wait for a database that is away, or has no time; and the pause between two attempts to ask it.
-pub(super) const BUSY_MAX: Duration = Duration::from_secs(30);
-pub(super) const BUSY_POLL: Duration = Duration::from_millis(100);
-
-/// Whether the same may succeed later: the database is away, or has no time or no connection.
-pub(super) fn is_passing(failure: &DatabaseFailure) -> bool {
-    let is_busy = matches!(
-        failure.code,
-        Code::IncreaseConnectionPool | Code::QueryCanceled | Code::DatabaseLackOfConnections
-    );
-    failure.is_away() || is_busy
-}
 
 /// Which present row stands for a row that the log has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,90 +25,45 @@ pub(super) enum RowMatch {
     ByValues,
 }
 
-/// Removes the matches whose conditions are not met, asking the database.
-pub(super) async fn evaluate(
-    database: &TenantDatabase,
-    changes: &[LogChange<'_>],
-    matches: &mut Matches,
-    excluded: &mut Excluded,
-) -> Result<(), DatabaseFailure> {
-    if matches.asked.is_empty() {
-        return Ok(());
-    }
-    // What is NULL, or cannot be compared, is not met, whether or not it is negated.
-    let mut holds: Vec<Option<bool>> = vec![None; matches.comparisons.len()];
-    let (mut open, mut questions) = (Vec::new(), Vec::new());
-    for (place, comparison) in matches.comparisons.iter().enumerate() {
-        let Some(question) = comparison.as_question(changes) else { continue };
-        let key = (question.type_oid, comparison.operator, Arc::clone(&comparison.value));
-        if !excluded.has_comparison(&key) {
-            open.push((place, key));
-            questions.push(question);
-        }
-    }
-    let results = match database.compare_in_database(&questions).await {
-        Err(failure) if !is_passing(&failure) => questions.iter().map(|_| Err(failure.clone())).collect(),
-        results => results?,
-    };
-    for ((place, key), result) in open.into_iter().zip(results) {
-        holds[place] = result.unwrap_or_else(|failure| {
-            if failure.code == Code::QueryCanceled {
-                excluded.add_comparison(key);
-            }
-            database.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
-            None
-        });
-    }
-    let mut fails = vec![false; matches.found.len()];
-    for asked in &matches.asked {
-        fails[asked.of as usize] |=
-            holds[asked.comparison as usize].is_none_or(|holds| holds == asked.is_negated);
-    }
-    matches.forget_asked();
-    let mut fails = fails.into_iter();
-    matches.found.retain(|_| !fails.next().unwrap_or(false));
-    Ok(())
-}
-
 /// Removes the matches whose viewers may not see the row.
 pub(super) async fn look_up(
-    database: &TenantDatabase,
+    (of_tenant, database): (&ChangesOfTenant, &TenantDatabase),
     (changes, (transactions, row_match)): (&[LogChange<'_>], (&[u32], RowMatch)),
     matches: &mut Matches,
     excluded: &mut Excluded,
 ) -> Result<(), DatabaseFailure> {
-    let mut lookups: FxHashMap<u32, Lookup<'_>> = FxHashMap::default();
+    let mut lookups: FxHashMap<usize, Lookup<'_>> = FxHashMap::default();
     let mut has_lost_key = false;
     for of_change in matches.found.chunk_by(|one, next| one.change == next.change) {
         let change = &changes[of_change[0].change as usize];
-        let oid = change.log_table.table.oid;
         let asked = of_change.iter().map(|one| (one.candidate, matches.candidate(*one)));
         let mut asked = asked.filter(|(_, candidate)| candidate.is_looked_up()).peekable();
         if asked.peek().is_none() {
             continue;
         }
         has_lost_key |= change.log_table.has_lost_key();
-        let lookup =
-            lookups.entry(oid).or_insert_with(|| Lookup::new((change, row_match), matches.candidates.len()));
+        let lookup = lookups
+            .entry(description(change))
+            .or_insert_with(|| Lookup::new((change, row_match), matches.candidates.len()));
         lookup.ask(of_change[0].change, change, asked, excluded);
     }
     if has_lost_key {
         let reason = "the log does not have the primary key of rows by the names that it has now";
         let failure = DatabaseFailure::new(Code::RlsPolicyError, reason);
-        matches.note_dropped(&database.tenant, &failure, |one, candidate| {
+        matches.note_dropped(of_tenant, &failure, |one, candidate| {
             candidate.is_looked_up() && changes[one.change as usize].log_table.has_lost_key()
         });
     }
     let mut seen = FxHashMap::default();
-    for (oid, lookup) in lookups {
+    for (table, lookup) in lookups {
         match lookup.run(database, transactions, excluded).await {
             // What concerns one table hides no rows of others.
-            Err(failure) if !is_passing(&failure) => {
-                matches.note_dropped(&database.tenant, &failure, |one, candidate| {
-                    candidate.is_looked_up() && changes[one.change as usize].log_table.table.oid == oid
+            Err(failure) if !failure.is_passing() => {
+                matches.note_dropped(of_tenant, &failure, |one, candidate| {
+                    candidate.is_looked_up() && description(&changes[one.change as usize]) == table
                 });
             }
-            found => drop(seen.insert(oid, found?)),
+            found => drop(seen.insert(table, found?)),
         }
     }
     let Matches { candidates, found, .. } = matches;
@@ -129,14 +71,20 @@ pub(super) async fn look_up(
         RowRights::Everyone => true,
         RowRights::Nothing => false,
         RowRights::PerRole | RowRights::PerClaims => {
-            let oid = changes[one.change as usize].log_table.table.oid;
-            seen.get(&oid).is_some_and(|seen: &SeenRows| seen.has(*one))
+            let table = description(&changes[one.change as usize]);
+            seen.get(&table).is_some_and(|seen: &SeenRows| seen.has(*one))
         }
     });
     Ok(())
 }
 
-/// Rows of one table that are looked up.
+/// The description of the table of a change, by its address, which the change keeps. A table that has changed has two until all
+/// subscriptions to it were checked again, and the keys of one are not those of the other.
+fn description(change: &LogChange<'_>) -> usize {
+    Arc::as_ptr(&change.log_table.table).addr()
+}
+
+/// Rows of one description of a table that are looked up.
 struct Lookup<'a> {
     change: &'a LogChange<'a>,
     row_match: RowMatch,
@@ -243,6 +191,7 @@ impl<'a> Lookup<'a> {
     ) -> Result<SeenRows, DatabaseFailure> {
         let Self { change, keys, values, places, viewpoints, questions, of_candidates, .. } = self;
         let asked: Vec<_> = questions.iter().map(LookupQuestion::as_question).collect();
+        let begun = Instant::now();
         let rows = LoggedRows { keys: &keys, values: &values, transactions };
         let mut question = RowQuestion::about(&change.log_table.table);
         let found = loop {
@@ -251,12 +200,15 @@ impl<'a> Lookup<'a> {
                 Err(hindrance) => question.prepare_again(database, hindrance).await?,
             }
         };
+        let metrics = database.tenant.metrics.database();
+        metrics.changes_lookups.record(begun.elapsed().as_secs_f64() * 1_000.0);
         let slow = |found: &Result<Vec<u32>, DatabaseFailure>| {
             found.as_ref().is_err_and(|failure| failure.code == Code::QueryCanceled)
         };
         for (viewpoint, question) in viewpoints {
             let question = question as usize;
             if slow(&found[question]) {
+                metrics.changes_exclusions.increment(1);
                 excluded.add_viewpoint(change.log_table.table.oid, viewpoint, &questions[question].viewer);
             }
         }
@@ -286,9 +238,4 @@ impl SeenRows {
         let key = self.places.get(&one.change);
         key.is_some_and(|key| self.seen[question as usize].binary_search(key).is_ok())
     }
-}
-
-/// What is asked at once is less than this holds.
-fn as_number(place: usize) -> u32 {
-    u32::try_from(place).expect("little enough is asked at once")
 }

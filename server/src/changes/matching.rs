@@ -12,11 +12,13 @@ use wire::supabase::changes::{ChangeType, FilterOperator, RefusedChange};
 use super::compiled_filter::{CompiledFilter, Verdict};
 use super::index::Entry;
 use super::log_table::LogChange;
+use super::notices::MissedChanges;
 use super::role_view::RoleView;
-use super::subscriber::{ChangeSubscriber, Viewer};
+use super::subscriber::ChangeSubscriber;
 use super::subscriptions::SubscribedTable;
+use super::tenant_changes::ChangesOfTenant;
+use super::viewer::Viewer;
 use crate::telemetry::codes::Scope;
-use crate::tenants::Tenant;
 use crate::tenants::database::DatabaseFailure;
 use crate::tenants::database::changes::{Comparison, RowRights};
 
@@ -38,7 +40,7 @@ pub(super) struct Candidate {
 }
 
 /// A change that one binding may be for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Match {
     /// The change, by its place among those that are handled together.
     pub(super) change: u32,
@@ -147,18 +149,18 @@ impl Matches {
     /// Some matches are dropped, because nothing can be found out about them. Those whom they may have been for are notified.
     pub(super) fn note_dropped(
         &self,
-        tenant: &Tenant,
+        changes: &ChangesOfTenant,
         failure: &DatabaseFailure,
         is_dropped: impl Fn(Match, &Candidate) -> bool,
     ) {
-        tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+        changes.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
         let mut notified = HashSet::new();
         for one in &self.found {
             let candidate = self.candidate(*one);
             if is_dropped(*one, candidate) {
-                tenant.metrics.changes_dropped.increment(1);
+                changes.tenant.metrics.changes_dropped.increment(1);
                 if notified.insert(candidate.subscriber.id) {
-                    candidate.subscriber.notice_gap();
+                    changes.notices.send(&candidate.subscriber, MissedChanges::Gap);
                 }
             }
         }
@@ -201,7 +203,7 @@ impl Candidate {
 
     /// `None` if the role of the binding does not exist, or may see nothing of this.
     fn new(entry: &Entry, table: &SubscribedTable, form: Form) -> Option<Self> {
-        let viewer = entry.subscriber.viewer();
+        let viewer = entry.subscriber.progress.viewer();
         let view = table.views.get(viewer.role())?;
         let refused = match form {
             Form::Deleted => None,
@@ -231,7 +233,7 @@ impl Candidate {
     }
 }
 
-/// Changes that are handled together, and their matches, are fewer than this holds.
-fn as_number(place: usize) -> u32 {
+/// Changes that are handled together, their matches, and what is asked about them are fewer than this holds.
+pub(super) fn as_number(place: usize) -> u32 {
     u32::try_from(place).expect("few enough are handled together")
 }

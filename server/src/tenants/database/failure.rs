@@ -72,6 +72,15 @@ impl DatabaseFailure {
     pub fn is_away(&self) -> bool {
         self.code == Code::UnableToConnectToProject
     }
+
+    /// Whether the same may succeed soon: the database is away, or has no time or no connection.
+    pub fn is_passing(&self) -> bool {
+        let is_busy = matches!(
+            self.code,
+            Code::IncreaseConnectionPool | Code::QueryCanceled | Code::DatabaseLackOfConnections
+        );
+        self.is_away() || is_busy
+    }
 }
 
 impl From<DatabaseFailure> for AuthorizationError {

@@ -7,7 +7,7 @@
 //! | `rights`, `row_rights` | what roles may read of them, and for whom policies have to be asked |
 //! | `check` | whether a subscription fits the tables |
 //! | `visibility` | which rows clients may see now |
-//! | `comparisons` | whether filters hold that only the database can evaluate |
+//! | `comparison`, `comparisons`, `comparison_progress` | whether filters hold that only the database can evaluate |
 //! | `present_values` | what the log does not have of rows |
 //! | `json_values` | what values are in JSON whose types have a cast of their own |
 //!
@@ -15,6 +15,8 @@
 //! answer is kept: who asks knows what makes it invalid.
 
 mod check;
+mod comparison;
+mod comparison_progress;
 mod comparisons;
 mod exception;
 mod json_question;
@@ -35,8 +37,8 @@ use sqlx::PgConnection;
 
 use super::{DatabaseFailure, TenantDatabase};
 
-pub use self::check::{CheckedBinding, CheckedFilter, CheckedTable};
-pub use self::comparisons::Comparison;
+pub use self::check::{CheckedBinding, CheckedFilter, CheckedJoin, CheckedTable};
+pub use self::comparison::{Compared, Comparison, NotCompared};
 pub use self::json_values::TypedText;
 pub use self::logged_rows::{Hindrance, LoggedRows, RowValues};
 pub use self::present_values::PresentRow;
