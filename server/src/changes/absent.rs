@@ -8,7 +8,8 @@ use hub::{Frame, JoinConfirmation};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::subscriber::{ChangeSubscriber, ChangesRequest, SubscribeError, Viewer};
+use super::subscriber::{ChangeSubscriber, ChangesRequest, SubscribeError};
+use super::viewer::Viewer;
 use crate::auth::Claims;
 use crate::node::Node;
 use crate::tenants::{Databases, Tenant};

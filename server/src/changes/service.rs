@@ -95,7 +95,7 @@ impl PostgresChanges {
         let subscription = subscription.map_err(|refused| SubscribeError::Refused(refused.reason))?;
         let (changes, subscriber) =
             (Arc::downgrade(&subscription.tenant), Arc::clone(&subscription.subscriber));
-        // From here on, also while other tasks of the connection come first.
+        // The time counts from the join, and not from when this is polled first: other tasks of the connection may come before.
         let deadline = Instant::now() + wait;
         let flowing = async move {
             let attempts = subscribing::run_silently(changes, subscriber, confirmation);
@@ -152,6 +152,7 @@ impl PostgresChanges {
         let changes = ChangesOfTenant::new((&self.node, &self.databases), tenant, queue, until);
         let changes = Arc::new(changes);
         changes.spawn(feed::handle(Arc::downgrade(&changes), sessions));
+        changes.spawn(Arc::clone(&changes.notices).run());
         tenants.insert(Arc::clone(&tenant.id), Arc::downgrade(&changes));
         changes
     }
@@ -160,7 +161,7 @@ impl PostgresChanges {
 impl ChangeSubscription {
     /// From now on rows are seen by the rights of `claims`, once that was checked.
     pub fn set_claims(&self, claims: &Arc<Claims>) {
-        self.subscriber.set_next_viewer(self.tenant.subscriptions.viewer(claims));
+        self.subscriber.progress.set_next_viewer(self.tenant.subscriptions.viewer(claims));
         // Also with the same claims: a client that refreshes its token is notified again.
         self.attempt(None);
     }

@@ -1,25 +1,21 @@
 //! A channel that has subscribed to changes, and how it is written to.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hub::{Dialect, Frame, JoinConfirmation, Offer, Recipient};
-use parking_lot::{Mutex, RwLock};
 use serde_json::value::RawValue;
-use tokio_util::sync::CancellationToken;
 use wire::phoenix::{self, Ref, Status};
 use wire::supabase::changes::{Binding, BindingError};
 use wire::supabase::{TOPIC_PREFIX, system};
 
+use super::subscription_progress::SubscriptionProgress;
+use super::viewer::Viewer;
 use crate::auth::Claims;
 
 /// What a client receives once changes flow, and again whenever its subscription was renewed.
 const SUBSCRIBED: &str = "Subscribed to PostgreSQL";
-
-/// What a client receives when changes may be lacking (docs/protocol/postgres-changes.md#gaps).
-const GAP: &str = "Changes may have been missed";
 
 /// The part of the server that its `system` messages come from.
 const EXTENSION: &str = "postgres_changes";
@@ -71,12 +67,7 @@ pub(super) struct ChangeSubscriber {
     pub(super) is_legacy: bool,
     /// What it has subscribed to.
     pub(super) bindings: Box<[IdentifiedBinding]>,
-    /// Whose rights decide what it sees.
-    viewer: RwLock<Arc<Viewer>>,
-    /// Whose rights will decide, once the subscription was checked with them: another one after another token.
-    next_viewer: Mutex<Arc<Viewer>>,
-    /// Ends the attempts to subscribe it.
-    pub(super) attempts: Mutex<CancellationToken>,
+    pub(super) progress: SubscriptionProgress<Viewer>,
 }
 
 /// A binding and its id.
@@ -84,40 +75,6 @@ pub(super) struct ChangeSubscriber {
 pub(super) struct IdentifiedBinding {
     pub(super) binding: Binding,
     pub(super) id: u32,
-}
-
-/// By whose rights rows are seen: the same for all tokens with the same role and claims. It shares the claims with the session,
-/// which has charged their memory.
-#[derive(Debug, Clone)]
-pub(super) struct Viewer(Arc<Claims>);
-
-impl Viewer {
-    pub(super) fn of(claims: &Arc<Claims>) -> Self {
-        Self(Arc::clone(claims))
-    }
-
-    pub(super) fn role(&self) -> &str {
-        &self.0.role
-    }
-
-    /// All claims, a JSON object.
-    pub(super) fn claims(&self) -> &str {
-        self.0.payload.as_deref().unwrap_or("{}")
-    }
-}
-
-impl PartialEq for Viewer {
-    fn eq(&self, other: &Self) -> bool {
-        (self.role(), self.claims()) == (other.role(), other.claims())
-    }
-}
-
-impl Eq for Viewer {}
-
-impl Hash for Viewer {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.role(), self.claims()).hash(state);
-    }
 }
 
 impl ChangeSubscriber {
@@ -146,9 +103,7 @@ impl ChangeSubscriber {
             topic,
             is_legacy,
             bindings,
-            viewer: RwLock::new(Arc::clone(&viewer)),
-            next_viewer: Mutex::new(viewer),
-            attempts: Mutex::default(),
+            progress: SubscriptionProgress::new(viewer),
         };
         (subscriber, confirmation, error)
     }
@@ -158,55 +113,10 @@ impl ChangeSubscriber {
         self.bindings.first().map(|first| first.binding.no_table_text()).unwrap_or_default()
     }
 
-    /// Whose rights decide what it sees.
-    pub(super) fn viewer(&self) -> Arc<Viewer> {
-        Arc::clone(&self.viewer.read())
-    }
-
-    /// Whose rights will decide once its subscription was checked with them.
-    pub(super) fn next_viewer(&self) -> Arc<Viewer> {
-        Arc::clone(&self.next_viewer.lock())
-    }
-
-    /// The client has sent another token, with which its subscription is to be checked.
-    pub(super) fn set_next_viewer(&self, viewer: Arc<Viewer>) {
-        *self.next_viewer.lock() = viewer;
-    }
-
-    /// The subscription was checked.
-    pub(super) fn set_viewer(&self, viewer: Arc<Viewer>) {
-        *self.viewer.write() = viewer;
-    }
-
     /// Whether it has subscribed to a table of this name.
     pub(super) fn names(&self, schema: &str, table: &str) -> bool {
         let mut bindings = self.bindings.iter().map(|identified| &identified.binding);
         bindings.any(|binding| binding.schema.matches(schema) && binding.table.matches(table))
-    }
-
-    /// Begins another attempt to subscribe it, which ends those before. It ends with `stop`, or with the next one; of a channel that
-    /// has unsubscribed it has ended already.
-    pub(super) fn restart(&self, stop: &CancellationToken) -> CancellationToken {
-        let mut attempts = self.attempts.lock();
-        if !attempts.is_cancelled() {
-            std::mem::replace(&mut *attempts, stop.child_token()).cancel();
-        }
-        attempts.clone()
-    }
-
-    /// It has unsubscribed.
-    pub(super) fn stop(&self) {
-        self.attempts.lock().cancel();
-    }
-
-    /// Whether it has unsubscribed.
-    pub(super) fn has_ended(&self) -> bool {
-        self.attempts.lock().is_cancelled()
-    }
-
-    /// Sends that changes may be lacking.
-    pub(super) fn notice_gap(&self) {
-        self.notice(Status::Ok, GAP);
     }
 
     /// Sends that its subscription is complete.
@@ -241,8 +151,8 @@ impl ChangeSubscriber {
         phoenix::push(self.dialect, self.join_ref.as_json(), &topic, "system", &payload)
     }
 
-    /// Sends a change. Returns whether it was queued; if not, the client is notified that it has missed messages.
-    pub(super) fn send(&self, frame: &Frame) -> bool {
-        !matches!(self.recipient.offer(frame, 1), Some(Offer::Full))
+    /// Sends a change. If it is not queued, the client is notified that it has missed messages. `None` if it has left.
+    pub(super) fn send(&self, frame: &Frame) -> Option<Offer> {
+        self.recipient.offer(frame, 1)
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use hub::JoinConfirmation;
 use tokio::time::sleep;
 
-use super::checking::NotSubscribed;
+use super::checking::CheckOutcome;
 use super::subscriber::ChangeSubscriber;
-use super::tenant_changes::ChangesOfTenant;
+use super::tenant_changes::{ChangesOfTenant, UNANSWERED};
 use crate::auth::NO_CHANNEL_MEMORY;
 use crate::backoff::random;
 use crate::telemetry::codes::{Code, Scope};
@@ -23,8 +23,9 @@ const RETRY_SPREAD: Duration = Duration::from_secs(5);
 /// The pause while a join waits, which does so for some seconds only.
 const RETRY_JOINING: Duration = Duration::from_secs(1);
 
-/// What a client receives when the database does not answer.
-const UNANSWERED: &str = "Realtime was unable to connect to the project database";
+/// Further pauses after a check that was cancelled. It has taken one of a few turns for `database.query_timeout`, and may do so each
+/// time.
+const SLOW_PAUSES: u32 = 4;
 
 /// The outcome of an attempt.
 enum Attempt {
@@ -33,15 +34,13 @@ enum Attempt {
     Refused(String),
     /// It may succeed later.
     Failed(String),
+    /// The same, after a check that the database had no time for.
+    Slow(String),
+    /// Another one decides, if the channel is still there.
+    Outdated,
 }
 
 impl ChangesOfTenant {
-    /// Notifies a channel that changes may be lacking, and subscribes it when the database answers again.
-    pub(super) fn subscribe_later(self: &Arc<Self>, subscriber: &Arc<ChangeSubscriber>) {
-        subscriber.notice_gap();
-        self.subscribe_again(subscriber);
-    }
-
     /// Subscribes a channel that has subscribed before, and notifies it of that.
     pub(super) fn subscribe_again(self: &Arc<Self>, subscriber: &Arc<ChangeSubscriber>) {
         let attempts = run(Arc::downgrade(self), Arc::clone(subscriber), None);
@@ -110,12 +109,18 @@ async fn until_settled(
 ) -> Option<Result<(), String>> {
     loop {
         let changes = changes.upgrade()?;
-        match attempt(&changes, subscriber).await {
+        let attempt = attempt(&changes, subscriber).await;
+        drop(changes);
+        match attempt {
             Attempt::Subscribed => return Some(Ok(())),
             Attempt::Refused(text) => return Some(Err(text)),
             Attempt::Failed(text) => failed(text),
+            Attempt::Slow(text) => {
+                failed(text);
+                sleep(pause() * SLOW_PAUSES).await;
+            }
+            Attempt::Outdated => {}
         }
-        drop(changes);
         sleep(pause()).await;
     }
 }
@@ -128,9 +133,10 @@ async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>) 
         return Attempt::Failed(not_available(&reason));
     }
     match changes.check(subscriber).await {
-        Ok(Ok(())) => Attempt::Subscribed,
-        Ok(Err(NotSubscribed::Refused(text))) => Attempt::Refused(text),
-        Ok(Err(NotSubscribed::OutOfMemory)) => {
+        Ok(CheckOutcome::Subscribed) => Attempt::Subscribed,
+        Ok(CheckOutcome::Refused(text)) => Attempt::Refused(text),
+        Ok(CheckOutcome::Outdated) => Attempt::Outdated,
+        Ok(CheckOutcome::OutOfMemory) => {
             changes.tenant.reports.record(Code::MemoryLimitReached.at(Scope::Channel), NO_CHANNEL_MEMORY);
             Attempt::Failed(NO_CHANNEL_MEMORY.to_owned())
         }
@@ -140,7 +146,10 @@ async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>) 
                 code => code,
             };
             changes.tenant.reports.record(code.at(Scope::Log), &failure.reason);
-            Attempt::Failed(UNANSWERED.to_owned())
+            match failure.code {
+                Code::QueryCanceled => Attempt::Slow(UNANSWERED.to_owned()),
+                _ => Attempt::Failed(UNANSWERED.to_owned()),
+            }
         }
     }
 }

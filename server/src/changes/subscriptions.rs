@@ -9,7 +9,8 @@ use rustc_hash::FxHashMap;
 
 use super::index::{NewEntry, TableIndex};
 use super::role_view::RoleView;
-use super::subscriber::{ChangeSubscriber, Viewer};
+use super::subscriber::ChangeSubscriber;
+use super::viewer::Viewer;
 use crate::auth::Claims;
 use crate::tenants::database::changes::{ChangeTable, CheckedBinding, TableRights};
 
@@ -26,6 +27,8 @@ pub(super) struct State {
     tables: FxHashMap<u32, Vec<SubscribedTable>>,
     /// One for each role and claims, so that those with the same share what is asked for them.
     viewers: HashMap<Viewer, Weak<Viewer>>,
+    /// Subscribers that have left since those without one were removed from `viewers`.
+    left: usize,
 }
 
 /// Bytes of an entry of an index. Those of one table for each binding are charged with the join.
@@ -167,6 +170,12 @@ impl State {
     pub(super) fn remove(&mut self, subscriber: &ChangeSubscriber) {
         self.remove_entries(subscriber);
         self.subscribers.remove(&subscriber.id);
+        self.left += 1;
+        // Once for so many that each of them costs little: a viewer has the claims of a session that may have ended.
+        if self.left >= self.viewers.len() / 2 {
+            self.left = 0;
+            self.viewers.retain(|_, viewer| viewer.strong_count() > 0);
+        }
     }
 
     /// Removes the subscriptions of a subscriber, which stays.
@@ -184,9 +193,11 @@ impl State {
         }
     }
 
-    /// Those who have subscribed to a table.
-    pub(super) fn subscribers_of(&self, table: u32) -> Vec<Arc<ChangeSubscriber>> {
-        self.subscribers_if(|subscribed| subscribed.entries.iter().any(|(other, _)| other.oid == table))
+    /// Those who have subscribed to one of these tables.
+    pub(super) fn subscribers_of(&self, tables: &[u32]) -> Vec<Arc<ChangeSubscriber>> {
+        self.subscribers_if(|subscribed| {
+            subscribed.entries.iter().any(|(other, _)| tables.contains(&other.oid))
+        })
     }
 
     /// Those who have subscribed to one of these tables.
@@ -215,6 +226,16 @@ impl State {
         })
     }
 
+    /// The tables, and how many subscriptions each has.
+    pub(super) fn counts(&self) -> Vec<(String, usize)> {
+        let tables = self.tables.values().flatten();
+        tables
+            .map(|SubscribedTable { table, index, .. }| {
+                (format!("{}.{}", table.schema, table.name), index.len())
+            })
+            .collect()
+    }
+
     /// Whether nothing is subscribed to.
     pub(super) fn is_empty(&self) -> bool {
         self.subscribers.is_empty()
@@ -227,9 +248,15 @@ impl State {
 
     /// The tables that are subscribed to, and the roles of subscribers.
     pub(super) fn tables_and_roles(&self) -> (Vec<u32>, BTreeSet<Box<str>>) {
-        let roles =
-            self.subscribers.values().map(|subscribed| Box::from(subscribed.subscriber.viewer().role()));
-        (self.tables.keys().copied().collect(), roles.collect())
+        // There are few roles, and maybe a hundred thousand subscribers.
+        let mut roles: BTreeSet<Box<str>> = BTreeSet::new();
+        for subscribed in self.subscribers.values() {
+            let viewer = subscribed.subscriber.progress.viewer();
+            if !roles.contains(viewer.role()) {
+                roles.insert(viewer.role().into());
+            }
+        }
+        (self.tables.keys().copied().collect(), roles)
     }
 
     /// Notes what roles may read, of all that was `asked` for: a role that is missing there does not exist. Returns tables that are
