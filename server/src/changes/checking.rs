@@ -3,130 +3,189 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep};
+use wire::supabase::changes::Binding;
 
 use super::checks::{CheckAnswer, Checked, Wanted};
-use super::lookups::{BUSY_MAX, BUSY_POLL, is_passing};
-use super::subscriber::{ChangeSubscriber, Viewer};
+use super::notices::MissedChanges;
+use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{CheckedSubscription, OutOfMemory};
 use super::tenant_changes::ChangesOfTenant;
+use super::viewer::Viewer;
 use crate::auth::NO_CHANNEL_MEMORY;
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::database::changes::{ChangeTable, CheckedTable};
+use crate::tenants::database::changes::{ChangeTable, CheckedBinding, CheckedTable, TableRights};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 
-/// Why a channel has not subscribed.
-pub(super) enum NotSubscribed {
-    /// What it asks for is wrong: what the client is to read.
+/// Joins that are checked again together: their tables are described, and the rights of their role read, once for all of them.
+const CHECKED_TOGETHER: usize = 1_000;
+
+/// How often tables may change while subscriptions to them are checked, before that is taken for a failure.
+const CHECK_ATTEMPTS: usize = 3;
+
+/// A channel whose subscription is checked, and with whose rights.
+type Checking = (Arc<ChangeSubscriber>, Arc<Viewer>);
+
+/// What a check of a subscription leads to.
+pub(super) enum CheckOutcome {
+    /// What is committed from now on is received.
+    Subscribed,
+    /// What the client is to read.
     Refused(String),
     /// There is no memory for the tables that it names.
     OutOfMemory,
+    /// Nothing: meanwhile the channel has unsubscribed, or has another token.
+    Outdated,
 }
 
 impl ChangesOfTenant {
     /// Finds out what a subscriber has subscribed to, after those that have asked before, and subscribes it.
     ///
     /// # Errors
-    /// When the database does not answer. Within, why the client has not subscribed.
+    /// When the database does not answer.
     pub(super) async fn check(
         &self,
         subscriber: &Arc<ChangeSubscriber>,
-    ) -> Result<Result<(), NotSubscribed>, DatabaseFailure> {
-        let viewer = subscriber.next_viewer();
+    ) -> Result<CheckOutcome, DatabaseFailure> {
+        let viewer = subscriber.progress.next_viewer();
         let shared = self.checks.share(Wanted::of(subscriber, &viewer));
-        let checked = shared.answer(async |wanted| self.ask(wanted).await).await?;
-        Ok(self.subscribe(subscriber, viewer, &checked))
+        let checked = shared.answer(async |wanted| self.ask_for(wanted).await).await?;
+        Ok(self.subscribe(subscriber, &viewer, &checked))
     }
 
     /// Checks subscriptions again, after something of their tables has changed, and notifies the channels. Changes wait meanwhile, as
     /// they do for a database that does not answer. After that the others continue, and a channel that was not checked is tried
     /// again beside them: the log does not describe the table a second time.
     pub(super) async fn check_again(self: &Arc<Self>, subscribers: Vec<Arc<ChangeSubscriber>>) {
-        let end = Instant::now() + BUSY_MAX;
-        let mut answers: HashMap<Wanted, CheckAnswer> = HashMap::new();
+        let mut roles: HashMap<Box<str>, HashMap<Vec<Binding>, Vec<Checking>>> = HashMap::new();
         for subscriber in subscribers {
-            let viewer = subscriber.next_viewer();
-            let wanted = Wanted::of(&subscriber, &viewer);
-            let answer = match answers.get(&wanted) {
-                Some(answer) => answer.clone(),
-                None => {
-                    let answer = self.ask_until(&wanted, end).await;
-                    answers.entry(wanted).or_insert(answer).clone()
+            let viewer = subscriber.progress.next_viewer();
+            let Wanted { role, bindings } = Wanted::of(&subscriber, &viewer);
+            roles.entry(role).or_default().entry(bindings).or_default().push((subscriber, viewer));
+        }
+        for (role, joins) in roles {
+            let joins: Vec<_> = joins.into_iter().collect();
+            for joins in joins.chunks(CHECKED_TOGETHER) {
+                let bindings: Vec<&[Binding]> = joins.iter().map(|(bindings, _)| &**bindings).collect();
+                let checked = self.ask_until_answered(&role, &bindings).await;
+                for (index, (_, of_join)) in joins.iter().enumerate() {
+                    let checked = checked.as_ref().map(|checked| &checked[index]);
+                    of_join.iter().for_each(|one| self.settle(one, checked.ok()));
                 }
-            };
-            match answer.map(|checked| self.subscribe(&subscriber, viewer, &checked)) {
-                Ok(Ok(())) => subscriber.notice_subscribed(),
-                Ok(Err(NotSubscribed::Refused(text))) => subscriber.refuse(&text),
-                Ok(Err(NotSubscribed::OutOfMemory)) => subscriber.refuse(NO_CHANNEL_MEMORY),
-                Err(_) => self.subscribe_later(&subscriber),
+            }
+        }
+    }
+
+    /// Subscribes a channel that was checked again, and notifies it. `None` if its check has no answer.
+    fn settle(self: &Arc<Self>, (subscriber, viewer): &Checking, checked: Option<&Checked>) {
+        match checked.map(|checked| self.subscribe(subscriber, viewer, checked)) {
+            Some(CheckOutcome::Subscribed) => subscriber.notice_subscribed(),
+            Some(CheckOutcome::Refused(refusal)) => subscriber.refuse(&refusal),
+            Some(CheckOutcome::OutOfMemory) => subscriber.refuse(NO_CHANNEL_MEMORY),
+            Some(CheckOutcome::Outdated) => {}
+            None => {
+                self.notices.send(subscriber, MissedChanges::Gap);
+                self.subscribe_later(subscriber);
             }
         }
     }
 
     /// As [`ask`](Self::ask), repeated while it may succeed later. A failure is reported.
-    async fn ask_until(&self, wanted: &Wanted, end: Instant) -> CheckAnswer {
+    async fn ask_until_answered(
+        &self,
+        role: &str,
+        joins: &[&[Binding]],
+    ) -> Result<Vec<Checked>, DatabaseFailure> {
         loop {
-            match self.ask(wanted).await {
-                Err(failure) if is_passing(&failure) && Instant::now() < end && !self.is_unused() => {
-                    sleep(BUSY_POLL).await;
-                }
+            let turn = self.checks.turn().await;
+            let answer = self.ask(role, joins).await;
+            drop(turn);
+            match answer {
+                Err(failure) if self.may_ask_again(&self.outages.checks, &failure).await => {}
                 Err(failure) => {
                     self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
                     return Err(failure);
                 }
-                answer => return answer,
+                answer => {
+                    self.outages.checks.end();
+                    return answer;
+                }
             }
         }
     }
 
-    /// Subscribes a channel to what was found.
-    ///
-    /// # Errors
-    /// Why it has not subscribed.
+    /// Subscribes a channel to what was found, or to nothing if that is a refusal.
     fn subscribe(
         &self,
         subscriber: &Arc<ChangeSubscriber>,
-        viewer: Arc<Viewer>,
+        viewer: &Arc<Viewer>,
         checked: &Checked,
-    ) -> Result<(), NotSubscribed> {
-        self.subscriptions.with(|state| match checked {
-            Ok(checked) => {
-                // It may have gone, or have another token, meanwhile.
-                if Arc::ptr_eq(&subscriber.next_viewer(), &viewer) && !subscriber.has_ended() {
-                    subscriber.set_viewer(viewer);
-                    let subscribed = state.put(subscriber, checked, &self.tenant.memory);
-                    return subscribed.map_err(|OutOfMemory| NotSubscribed::OutOfMemory);
-                }
-                Ok(())
+    ) -> CheckOutcome {
+        // Under the lock, so that one which unsubscribes later is removed later.
+        self.subscriptions.with(|state| {
+            if !subscriber.progress.accept_check(viewer) {
+                return CheckOutcome::Outdated;
             }
-            Err(refusal) => {
-                state.remove_entries(subscriber);
-                Err(NotSubscribed::Refused(refusal.clone()))
+            match checked {
+                Ok(checked) => match state.put(subscriber, checked, &self.tenant.memory) {
+                    Ok(()) => CheckOutcome::Subscribed,
+                    Err(OutOfMemory) => CheckOutcome::OutOfMemory,
+                },
+                Err(refusal) => {
+                    state.remove_entries(subscriber);
+                    CheckOutcome::Refused(refusal.clone())
+                }
             }
         })
     }
 
-    async fn ask(&self, wanted: &Wanted) -> CheckAnswer {
-        let Wanted { role, bindings } = wanted;
+    /// What those who share a check have subscribed to.
+    async fn ask_for(&self, wanted: &Wanted) -> CheckAnswer {
+        let checked = self.ask(&wanted.role, &[&wanted.bindings]).await?;
+        Ok(Arc::new(checked.into_iter().next().expect("one answer for one join")))
+    }
+
+    /// What the subscriptions of joins with one role are for.
+    async fn ask(&self, role: &str, joins: &[&[Binding]]) -> Result<Vec<Checked>, DatabaseFailure> {
         let database = self.database()?;
-        let publication = &database.spec.usage.publication;
-        let bindings = match database.check_bindings(publication, role, bindings).await? {
-            Ok(bindings) => bindings,
-            Err(refusal) => return Ok(Arc::new(Err(refusal))),
-        };
-        let targets = bindings.iter().flat_map(|binding| &binding.tables);
-        let oids: HashSet<u32> = targets.map(|target| target.oid).collect();
+        for _ in 0..CHECK_ATTEMPTS {
+            if let Some(checked) = self.ask_once(&database, role, joins).await? {
+                return Ok(checked);
+            }
+        }
+        let reason = "tables change while subscriptions to them are checked";
+        Err(DatabaseFailure::new(Code::QueryCanceled, reason))
+    }
+
+    /// As [`ask`](Self::ask). `None` if a table has changed meanwhile.
+    async fn ask_once(
+        &self,
+        database: &TenantDatabase,
+        role: &str,
+        joins: &[&[Binding]],
+    ) -> Result<Option<Vec<Checked>>, DatabaseFailure> {
+        let joins = database.check_joins(&database.spec.usage.publication, role, joins).await?;
+        let targets = || joins.iter().flatten().flatten().flat_map(|binding| &binding.tables);
+        let oids: HashSet<u32> = targets().map(|target| target.oid).collect();
         let oids: Vec<u32> = oids.into_iter().collect();
-        let tables = self.describe(&database, &oids).await?;
+        let tables = self.describe(database, &oids).await?;
         let is_as_checked = |target: &CheckedTable| {
             tables.get(&target.oid).is_some_and(|table| table.shape().columns == target.columns)
         };
-        if !bindings.iter().flat_map(|binding| &binding.tables).all(is_as_checked) {
-            let reason = "a table has changed while a subscription to it was checked";
-            return Err(DatabaseFailure::new(Code::QueryCanceled, reason));
+        if !targets().all(is_as_checked) {
+            return Ok(None);
         }
         let rights = database.table_rights(&oids, &[role]).await?;
-        Ok(Arc::new(Ok(CheckedSubscription { bindings, tables, rights })))
+        let rights: HashMap<u32, TableRights> =
+            rights.into_iter().map(|(table, _, rights)| (table, rights)).collect();
+        let checked = |bindings: Vec<CheckedBinding>| {
+            let of_join: HashSet<u32> =
+                bindings.iter().flat_map(|binding| &binding.tables).map(|target| target.oid).collect();
+            let described = of_join.iter().filter_map(|oid| Some((*oid, Arc::clone(tables.get(oid)?))));
+            let readable =
+                of_join.iter().filter_map(|oid| Some((*oid, role.into(), rights.get(oid)?.clone())));
+            CheckedSubscription { tables: described.collect(), rights: readable.collect(), bindings }
+        };
+        Ok(Some(joins.into_iter().map(|join| join.map(checked)).collect()))
     }
 
     /// Descriptions of tables: those that are known already, if they are still the same.

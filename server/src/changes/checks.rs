@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use wire::supabase::changes::Binding;
 
-use super::subscriber::{ChangeSubscriber, Viewer};
+use super::subscriber::ChangeSubscriber;
 use super::subscriptions::CheckedSubscription;
+use super::viewer::Viewer;
 use crate::tenants::database::DatabaseFailure;
 
 /// Subscriptions that are checked at once. A thousand clients may come at once, and most connections to the database are for others.
@@ -24,8 +25,14 @@ pub(super) type CheckAnswer = Result<Arc<Checked>, DatabaseFailure>;
 /// The checks of a tenant.
 pub(super) struct Checks {
     turns: Semaphore,
-    /// Those whose turn has not come.
-    waiting: Mutex<HashMap<Wanted, Arc<OnceCell<CheckAnswer>>>>,
+    /// Those whose turn has not come, and how many share them.
+    waiting: Mutex<HashMap<Wanted, WaitingCheck>>,
+}
+
+#[derive(Default)]
+struct WaitingCheck {
+    answer: Arc<OnceCell<CheckAnswer>>,
+    parts: usize,
 }
 
 /// What channels ask for that are checked alike.
@@ -51,16 +58,25 @@ impl Default for Checks {
 impl Checks {
     /// Shares the check of those who wait for the same, or is the first to wait.
     pub(super) fn share(&self, wanted: Wanted) -> SharedCheck<'_> {
-        let answer = Arc::clone(self.waiting.lock().entry(wanted.clone()).or_default());
+        let mut waiting = self.waiting.lock();
+        let check = waiting.entry(wanted.clone()).or_default();
+        check.parts += 1;
+        let answer = Arc::clone(&check.answer);
+        drop(waiting);
         SharedCheck { checks: self, wanted, answer }
+    }
+
+    /// Waits for a turn, which ends when it is dropped.
+    pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
+        self.turns.acquire().await.expect("it is never closed")
     }
 }
 
 impl SharedCheck<'_> {
-    /// The answer, which the first that has its turn finds with `ask`.
+    /// The answer, which the first finds with `ask` when its turn has come. Who waits for it takes no turn of others.
     pub(super) async fn answer(&self, ask: impl AsyncFnOnce(&Wanted) -> CheckAnswer) -> CheckAnswer {
-        let _turn = self.checks.turns.acquire().await.expect("it is never closed");
         let answer = self.answer.get_or_init(async || {
+            let _turn = self.checks.turn().await;
             self.begin();
             ask(&self.wanted).await
         });
@@ -70,20 +86,27 @@ impl SharedCheck<'_> {
     /// Who asks from now on shares another check: this one may not see what they have seen.
     fn begin(&self) {
         let mut waiting = self.checks.waiting.lock();
-        if waiting.get(&self.wanted).is_some_and(|answer| Arc::ptr_eq(answer, &self.answer)) {
+        if self.is_waiting(&waiting) {
             waiting.remove(&self.wanted);
         }
+    }
+
+    fn is_waiting(&self, waiting: &HashMap<Wanted, WaitingCheck>) -> bool {
+        waiting.get(&self.wanted).is_some_and(|check| Arc::ptr_eq(&check.answer, &self.answer))
     }
 }
 
 impl Drop for SharedCheck<'_> {
     fn drop(&mut self) {
         let mut waiting = self.checks.waiting.lock();
-        // It is the last one, and was cancelled before its turn.
-        if Arc::strong_count(&self.answer) == 2
-            && waiting.get(&self.wanted).is_some_and(|answer| Arc::ptr_eq(answer, &self.answer))
+        if self.is_waiting(&waiting)
+            && let Some(check) = waiting.get_mut(&self.wanted)
         {
-            waiting.remove(&self.wanted);
+            check.parts -= 1;
+            // It is the last one, and was cancelled before its turn.
+            if check.parts == 0 {
+                waiting.remove(&self.wanted);
+            }
         }
     }
 }
@@ -149,6 +172,28 @@ mod tests {
         };
         let (before, after) = tokio::join!(slow, later);
         assert_eq!((refusal(&before), refusal(&after)), ("before", "after"));
+    }
+
+    #[tokio::test]
+    async fn a_check_that_many_wait_for_takes_one_turn() {
+        let (checks, begun, end) = (Checks::default(), Notify::new(), Notify::new());
+        let shared: Vec<_> = (0..10).map(|_| checks.share(wanted("a"))).collect();
+        let slow = shared.iter().map(|check| {
+            check.answer(async |_| {
+                begun.notify_one();
+                end.notified().await;
+                Ok(Arc::new(Err("slow".to_owned())))
+            })
+        });
+        let other = async {
+            begun.notified().await;
+            let answer = checks.share(wanted("b")).answer(async |_| Ok(Arc::new(Err("b".to_owned())))).await;
+            end.notify_one();
+            answer
+        };
+        let (slow, other) = tokio::join!(join_all(slow), other);
+        assert!(slow.iter().all(|answer| refusal(answer) == "slow"));
+        assert_eq!(refusal(&other), "b");
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ fn for_table(table: &str) -> Binding {
 }
 
 async fn check(catalog: &Catalog, role: &str, bindings: &[Binding]) -> Result<Vec<CheckedBinding>, String> {
-    catalog.database.check_bindings("p", role, bindings).await.expect("an answer")
+    catalog.database.check_joins("p", role, &[bindings]).await.expect("an answer").remove(0)
 }
 
 fn literal(text: &str) -> String {
@@ -188,14 +188,9 @@ async fn tables_are_those_of_the_publication_and_names_are_no_patterns() {
     let canonical: Vec<_> =
         checked[0].tables.iter().map(|table| table.filters[0].canonical[0].as_deref()).collect();
     assert_eq!(canonical, [Some("7"), Some("07"), Some("7")]);
-    assert!(
-        catalog
-            .database
-            .check_bindings("other", "authenticated", &[for_table("a_b")])
-            .await
-            .unwrap()
-            .is_err()
-    );
+    let elsewhere =
+        catalog.database.check_joins("other", "authenticated", &[&[for_table("a_b")]]).await.unwrap();
+    assert!(elsewhere[0].is_err());
 }
 
 #[tokio::test]
@@ -220,4 +215,45 @@ async fn values_are_returned_as_the_log_has_them() {
     assert_eq!(canonical("body=in.(a,\"b,c\")").await, some(&["a", "b,c"]));
     assert_eq!(canonical("body=like.a%").await, []);
     assert_eq!(canonical("body=is.null").await, []);
+}
+
+#[tokio::test]
+async fn many_joins_are_checked_at_once_and_one_that_does_not_fit_concerns_no_other() {
+    let catalog = Catalog::with(NOTES).await;
+    let joins: Vec<Vec<Binding>> = (0..500)
+        .map(|number| match number % 5 {
+            0 => vec![for_table("a_b"), for_table("ghosts")],
+            1 => vec![binding("body=eq.\0", None)],
+            2 => vec![],
+            _ => vec![for_table("axb"), binding(&format!("id=eq.{number}"), None)],
+        })
+        .collect();
+    let lists: Vec<&[Binding]> = joins.iter().map(Vec::as_slice).collect();
+    let checked = catalog.database.check_joins("p", "authenticated", &lists).await.unwrap();
+    assert_eq!(checked.len(), joins.len());
+    for (number, checked) in checked.iter().enumerate() {
+        match number % 5 {
+            0 => assert!(checked.as_ref().unwrap_err().contains("ghosts")),
+            1 => assert!(checked.as_ref().unwrap_err().contains("0x00")),
+            2 => assert_eq!(*checked, Ok(vec![])),
+            _ => {
+                let filter = &checked.as_ref().unwrap()[1].tables[0].filters[0];
+                assert_eq!(filter.canonical, [Some(number.to_string().into())]);
+            }
+        }
+    }
+}
+
+// A publication for all tables has it too.
+#[tokio::test]
+async fn a_table_without_columns_does_not_prevent_subscriptions_to_all_tables() {
+    let catalog =
+        Catalog::with(&format!("{NOTES}; CREATE TABLE bare (); ALTER PUBLICATION p ADD TABLE bare")).await;
+    let checked = check(&catalog, "authenticated", &[for_table("*")]).await.unwrap();
+    assert_eq!(checked[0].tables.len(), 4);
+    let bare = catalog.oid("bare");
+    let target = checked[0].tables.iter().find(|target| target.oid == bare).unwrap();
+    assert!(target.columns.is_empty());
+    assert!(catalog.table("bare").await.shape().columns.is_empty());
+    assert_eq!(catalog.database.table_rights(&[bare], &["authenticated"]).await.unwrap().len(), 1);
 }

@@ -99,7 +99,7 @@ async fn all_questions_can_be_asked_in_a_task() {
         let table = database.describe_tables(&[oid]).await.unwrap().pop().unwrap();
         assert_eq!(database.published_tables("p").await.unwrap().tables.len(), 1);
         assert_eq!(database.table_rights(&[oid], &["anon"]).await.unwrap().len(), 1);
-        assert_eq!(database.check_bindings("p", "anon", &[]).await.unwrap().unwrap(), []);
+        assert_eq!(database.check_joins("p", "anon", &[&[]]).await.unwrap(), [Ok(vec![])]);
         let keys: [RowKey; 1] = [["1".into()].into()];
         let questions = [VisibilityQuestion { role: "service_role", claims: "{}", keys: &[0] }];
         let rows = LoggedRows { keys: &keys, values: &[], transactions: &[] };

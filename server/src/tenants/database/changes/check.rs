@@ -11,6 +11,9 @@ use crate::telemetry::codes::Code;
 
 const CHECK: &str = include_str!("check.sql");
 
+/// Subscriptions that one statement checks, unless one join has more.
+const PER_STATEMENT: usize = 200;
+
 /// A subscription that fits the publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedBinding {
@@ -71,33 +74,76 @@ struct FilterAnswer {
     canonical: Vec<Option<Box<str>>>,
 }
 
+/// What was found of the subscriptions of a join; or what its client reads, because one of them does not fit.
+pub type CheckedJoin = Result<Vec<CheckedBinding>, String>;
+
 impl TenantDatabase {
-    /// Whether the subscriptions of a join fit the tables of `publication`, and what `role` may read of them. One that does not
-    /// spoils all: then the result is what the client reads. As upstream adds them in reverse order, the last one that does not fit
-    /// decides.
+    /// Whether the subscriptions of joins fit the tables of `publication`, for clients of `role`. If one does not fit, all of its join
+    /// are refused: as upstream adds them in reverse order, for what is wrong with the last one that does not fit.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn check_bindings(
+    pub async fn check_joins(
         &self,
         publication: &str,
         role: &str,
-        bindings: &[Binding],
-    ) -> Result<Result<Vec<CheckedBinding>, String>, DatabaseFailure> {
-        if let Some(binding) = bindings.iter().rev().find(|binding| has_nul(binding) || role.contains('\0')) {
-            let message = "invalid byte sequence for encoding \"UTF8\": 0x00";
-            return Ok(Err(binding.exception_text(&exception::text("22021", message))));
+        joins: &[&[Binding]],
+    ) -> Result<Vec<CheckedJoin>, DatabaseFailure> {
+        let mut checked = Vec::with_capacity(joins.len());
+        while checked.len() < joins.len() {
+            let rest = &joins[checked.len()..];
+            checked.extend(self.check_some(publication, role, &rest[..at_once(rest)]).await?);
         }
+        Ok(checked)
+    }
+
+    /// As [`check_joins`](Self::check_joins), with one statement.
+    async fn check_some(
+        &self,
+        publication: &str,
+        role: &str,
+        joins: &[&[Binding]],
+    ) -> Result<Vec<CheckedJoin>, DatabaseFailure> {
+        let is_asked = |binding: &&Binding| !has_nul(binding) && !role.contains('\0');
+        let asked: Vec<&Binding> = joins.iter().copied().flatten().filter(is_asked).collect();
         let request = json!({
             "publication": publication,
             "role": role,
-            "bindings": bindings.iter().map(request).collect::<Vec<_>>(),
+            "bindings": asked.iter().copied().map(request).collect::<Vec<_>>(),
         });
-        let answers: Vec<CheckAnswer> =
-            json_question::ask(self, ("realtime.request", self.spec.usage.query_timeout), &request, CHECK)
-                .await?;
-        resolve(bindings, answers).map_err(|failure| self.note_failure(failure))
+        let setting = ("realtime.request", self.spec.usage.query_timeout);
+        let answers: Vec<CheckAnswer> = match asked.is_empty() {
+            true => Vec::new(),
+            false => json_question::ask(self, setting, &request, CHECK).await?,
+        };
+        let resolved = resolve(&asked, answers).map_err(|failure| self.note_failure(failure))?;
+        let mut resolved = resolved.into_iter();
+        let result = |binding: &Binding| {
+            let found = if is_asked(&binding) { resolved.next() } else { None };
+            found.unwrap_or_else(|| {
+                let message = "invalid byte sequence for encoding \"UTF8\": 0x00";
+                Err(binding.exception_text(&exception::text("22021", message)))
+            })
+        };
+        let results: Vec<_> = joins.iter().copied().flatten().map(result).collect();
+        let (mut joined, mut results) = (Vec::with_capacity(joins.len()), results.into_iter());
+        for join in joins {
+            let of_join: Vec<_> = results.by_ref().take(join.len()).collect();
+            let refused = of_join.iter().rev().find_map(|result| result.as_ref().err().cloned());
+            joined.push(refused.map_or_else(|| of_join.into_iter().collect(), Err));
+        }
+        Ok(joined)
     }
+}
+
+/// How many joins, and at least one, are checked at once.
+fn at_once(joins: &[&[Binding]]) -> usize {
+    let mut bindings = 0;
+    let fitting = joins.iter().take_while(|join| {
+        bindings += join.len();
+        bindings <= PER_STATEMENT
+    });
+    fitting.count().max(1)
 }
 
 fn request(binding: &Binding) -> Value {
@@ -116,9 +162,9 @@ fn request(binding: &Binding) -> Value {
 
 /// The tables of each subscription, or the text for the client.
 fn resolve(
-    bindings: &[Binding],
+    bindings: &[&Binding],
     answers: Vec<CheckAnswer>,
-) -> Result<Result<Vec<CheckedBinding>, String>, DatabaseFailure> {
+) -> Result<Vec<Result<CheckedBinding, String>>, DatabaseFailure> {
     let mut checked: Vec<Result<CheckedBinding, String>> =
         bindings.iter().map(|_| Ok(CheckedBinding { tables: Vec::new() })).collect();
     for answer in answers {
@@ -140,16 +186,13 @@ fn resolve(
             }
         }
     }
-    let fitting = checked.into_iter().zip(bindings).rev().map(|(checked, binding)| {
+    let fitting = checked.into_iter().zip(bindings).map(|(checked, binding)| {
         checked.and_then(|checked| match checked.tables.is_empty() {
             true => Err(binding.no_table_text()),
             false => Ok(checked),
         })
     });
-    Ok(fitting.collect::<Result<Vec<_>, _>>().map(|mut checked| {
-        checked.reverse();
-        checked
-    }))
+    Ok(fitting.collect())
 }
 
 fn checked_filter((filter, answer): (&Filter, FilterAnswer)) -> CheckedFilter {

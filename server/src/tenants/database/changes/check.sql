@@ -148,7 +148,8 @@ BEGIN
             END IF;
             answers := pg_catalog.array_append(answers, pg_catalog.jsonb_build_object(
                 'binding', matched.n - 1, 'oid', matched.oid::bigint, 'filters', filters, 'select', selected, 'columns', (
-                    SELECT pg_catalog.jsonb_agg(a.attnum ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
+                    -- A table may have none.
+                    SELECT coalesce(pg_catalog.jsonb_agg(a.attnum ORDER BY a.attnum), '[]') FROM pg_catalog.pg_attribute AS a
                     WHERE a.attrelid = matched.oid AND a.attnum > 0 AND NOT a.attisdropped)));
         EXCEPTION
             WHEN query_canceled OR OTHERS THEN

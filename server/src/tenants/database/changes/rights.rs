@@ -6,10 +6,7 @@ use sqlx::postgres::types::Oid;
 use super::super::{DatabaseFailure, TenantDatabase};
 use super::ask;
 use super::row_rights::{POLICIES, PolicySummary, RowRights};
-use super::tables::TableShape;
-
-/// The most tables that one statement asks about.
-const TABLES_PER_STATEMENT: usize = 500;
+use super::tables::{TABLES_PER_STATEMENT, TableShape};
 
 /// What a role may read of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::super::{DatabaseFailure, TenantDatabase};
 use super::ask;
 use super::types::{self, CompareKind, Types};
 
-/// The most tables that one statement describes.
-const TABLES_PER_STATEMENT: usize = 500;
+/// The most tables that one statement asks about.
+pub(super) const TABLES_PER_STATEMENT: usize = 500;
 
 /// The columns of an index beyond those of its key (`INCLUDE`) are left out.
 const TABLES: &str = "
