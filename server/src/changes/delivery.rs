@@ -53,8 +53,10 @@ pub(super) struct WrittenChange<'c, 'm> {
     layouts: &'c mut Layouts,
     /// The values of a row have at most so many bytes.
     record_bytes_max: usize,
-    /// As those see it who see the same: by what they see, and why it is not the row.
-    data: Vec<((LayoutKey, bool), String)>,
+    /// As those see it who see the same.
+    data: Vec<String>,
+    /// Where it is, by what they see, and whether that is why it is not the row.
+    places: HashMap<(LayoutKey, bool), usize>,
     data_bytes: usize,
     frames: HashMap<FrameKey<'m>, Option<Frame>>,
     frame_bytes: usize,
@@ -66,8 +68,8 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
         change: &'c LogChange<'c>,
         (layouts, record_bytes_max): (&'c mut Layouts, usize),
     ) -> Self {
-        let (data, frames) = (Vec::new(), HashMap::new());
-        Self { change, layouts, record_bytes_max, data, data_bytes: 0, frames, frame_bytes: 0 }
+        let (data, places, frames) = (Vec::new(), HashMap::new(), HashMap::new());
+        Self { change, layouts, record_bytes_max, data, places, data_bytes: 0, frames, frame_bytes: 0 }
     }
 
     /// The frame for the channel of a match, with the ids of its bindings. `None` if its dialect has none.
@@ -79,6 +81,7 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
         // Frames are known by the places of their data.
         if self.data_bytes > KEPT_BYTES {
             self.data.clear();
+            self.places.clear();
             self.data_bytes = 0;
         }
         let place = self.data(to);
@@ -90,8 +93,8 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
         let view = Arc::as_ptr(&found.view).addr();
         let key = (self.change.log_table.table.oid, view, found.select.clone());
         let key = (key, found.refused.is_some());
-        if let Some(place) = self.data.iter().position(|(known, _)| *known == key) {
-            return place;
+        if let Some(place) = self.places.get(&key) {
+            return *place;
         }
         let (change, table) = (self.change, &self.change.log_table.table);
         let json = match found.refused {
@@ -110,14 +113,15 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
             }
         };
         self.data_bytes += json.len();
-        self.data.push((key, json));
+        self.data.push(json);
+        self.places.insert(key, self.data.len() - 1);
         self.data.len() - 1
     }
 
     /// The frame for a channel, with the data at this place.
     fn framed(&mut self, subscriber: &'m ChangeSubscriber, place: usize, ids: Vec<u32>) -> Option<Frame> {
         let ChangeSubscriber { topic, dialect, is_legacy, .. } = subscriber;
-        let (data, change) = (&*self.data[place].1, self.change.change);
+        let (data, change) = (&*self.data[place], self.change.change);
         let key = (place, &**topic, *dialect, *is_legacy, ids);
         if let Some(frame) = self.frames.get(&key) {
             return frame.clone();

@@ -18,6 +18,9 @@ use crate::tenants::database::{ChangeBatch, ChangeSession, ChangeSink};
 /// How often it is looked whether tables are still published: the log says nothing about one that is not written to.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// Tables that operators see.
+const TABLES_SHOWN: usize = 100;
+
 impl ChangeSink for ChangesOfTenant {
     fn begin(&self, session: ChangeSession) -> mpsc::Sender<ChangeBatch> {
         self.sessions.begin(session)
@@ -27,6 +30,13 @@ impl ChangeSink for ChangesOfTenant {
         for subscriber in self.subscriptions.all() {
             subscriber.notice_failure(&not_available(shown));
         }
+    }
+
+    fn tables(&self) -> Vec<(String, usize)> {
+        let mut tables = self.subscriptions.with(|state| state.counts());
+        tables.sort_unstable_by(|(one, of_one), (other, of_other)| (of_other, one).cmp(&(of_one, other)));
+        tables.truncate(TABLES_SHOWN);
+        tables
     }
 }
 
@@ -38,6 +48,7 @@ pub(super) async fn handle(changes: Weak<ChangesOfTenant>, mut sessions: mpsc::R
         if session.has_gap || session.was_unavailable {
             let Some(changes) = changes.upgrade() else { return };
             for subscriber in changes.subscriptions.all() {
+                changes.notices.send_gap_of_session(&subscriber);
                 // Tables may be others by now.
                 if session.has_gap {
                     changes.subscribe_later(&subscriber);

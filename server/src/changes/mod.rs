@@ -3,16 +3,19 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | `subscriber`, `service`, `subscribing` | a channel with subscriptions, and what it takes until changes flow |
+//! | `subscriber`, `subscription_progress`, `viewer`, `service`, `subscribing` | a channel with subscriptions, and what it takes until changes flow |
 //! | `checking`, `checks` | what a channel has subscribed to, asked once for those that ask for the same |
 //! | `tenant_changes`, `subscriptions`, `index` | the subscriptions of a tenant, and how a row finds them |
 //! | `compiled_filter`, `operand` | filters, evaluated in this process where that gives what the database would |
 //! | `feed`, `session_queue` | from the reader of the log to the task that handles its changes |
 //! | `stream`, `log_table`, `log_tables` | rows of the write-ahead log, in the order of commits |
 //! | `completed_rows`, `converted_rows` | what the log does not have of rows |
-//! | `matching`, `lookups`, `role_view` | who a row is for, and who may see it |
-//! | `row_question`, `excluded` | how the database is asked about rows, and what it is not asked for |
+//! | `matching`, `evaluation` | who a row is for |
+//! | `lookups`, `role_view` | who may see it |
+//! | `row_question` | how the database is asked about rows |
+//! | `excluded`, `outage` | what the database is not asked for now, and how long changes wait for it |
 //! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
+//! | `notices` | what subscribers are notified of when they miss changes |
 //!
 //! A row takes this way: it is read from the write-ahead log by each node with subscribers, matched with these in memory, looked
 //! up once for all viewers with the same claims, written once for those who see the same, and framed once for those who have
@@ -33,6 +36,8 @@ mod converted_rows;
 #[cfg(feature = "postgres")]
 mod delivery;
 #[cfg(feature = "postgres")]
+mod evaluation;
+#[cfg(feature = "postgres")]
 mod excluded;
 #[cfg(feature = "postgres")]
 mod feed;
@@ -47,7 +52,11 @@ mod lookups;
 #[cfg(feature = "postgres")]
 mod matching;
 #[cfg(feature = "postgres")]
+mod notices;
+#[cfg(feature = "postgres")]
 mod operand;
+#[cfg(feature = "postgres")]
+mod outage;
 #[cfg(feature = "postgres")]
 mod role_view;
 #[cfg(feature = "postgres")]
@@ -65,10 +74,16 @@ mod stream;
 mod subscriber;
 #[cfg(feature = "postgres")]
 mod subscribing;
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "without databases a channel is only refused")
+)]
+mod subscription_progress;
 #[cfg(feature = "postgres")]
 mod subscriptions;
 #[cfg(feature = "postgres")]
 mod tenant_changes;
+mod viewer;
 #[cfg(feature = "postgres")]
 mod wait_budget;
 

@@ -4,24 +4,25 @@
 //! changes of this tenant. While it waits the reader fills the next batch, and then stops to read; PostgreSQL keeps the rest.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hub::Frame;
-use rustc_hash::FxHashMap;
+use hub::Offer;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use wire::pgoutput::{self, LogMessage};
-use wire::phoenix::Status;
 
 use super::completed_rows::{CompletedRows, IncompleteRows};
 use super::converted_rows::ConvertedRows;
 use super::delivery::{self, Layouts, WrittenChange};
+use super::evaluation;
 use super::excluded::Excluded;
 use super::log_table::LogChange;
 use super::log_tables::{LogTables, table_of};
-use super::lookups::{self, BUSY_MAX, BUSY_POLL};
+use super::lookups;
 use super::matching::Matches;
+use super::notices::MissedChanges;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, SubscribedTable};
 use super::tenant_changes::ChangesOfTenant;
@@ -45,11 +46,8 @@ const HANDLED_AT_ONCE: usize = 128;
 /// How often it is looked whether a client that reads slowly has caught up.
 const BACKLOG_POLL: Duration = Duration::from_millis(1);
 
-/// A subscriber gets one notice in this time that changes are dropped.
-const NOTICE_WINDOW: Duration = Duration::from_secs(10);
-
-/// What subscribers receive when changes are dropped because of the rate of their tenant. The words are upstream's.
-const OVER_RATE: &str = "Too many postgres changes messages per second";
+/// The year 2000, since the year 1970.
+const POSTGRES_EPOCH: Duration = Duration::from_secs(946_684_800);
 
 /// The first byte of the definition of a table.
 const RELATION: u8 = b'R';
@@ -67,8 +65,6 @@ pub(super) struct ChangeStream {
     excluded: Excluded,
     /// How long changes may wait for clients that read slowly.
     waits: WaitBudget,
-    /// Subscribers that were notified within the last window that changes are dropped because of the rate.
-    over_rate: FxHashMap<u64, Instant>,
 }
 
 impl ChangeStream {
@@ -79,7 +75,7 @@ impl ChangeStream {
 
     /// Handles messages of the log. Rows are read by the definition of their table that precedes them.
     pub(super) async fn handle(&mut self, changes: &Arc<ChangesOfTenant>, messages: &[Bytes]) {
-        self.over_rate.retain(|_, noticed| noticed.elapsed() < NOTICE_WINDOW);
+        let committed_before = self.committed_at;
         self.excluded.forget_old();
         for part in messages.chunk_by(|_, next| next.first() != Some(&RELATION)) {
             self.note_relation(changes, &part[0]).await;
@@ -93,6 +89,10 @@ impl ChangeStream {
                     self.send(changes, collected).await;
                 }
             }
+        }
+        if self.committed_at != committed_before {
+            let delay = since_commit(self.committed_at).as_secs_f64() * 1_000.0;
+            changes.tenant.metrics.database().changes_delay.record(delay);
         }
     }
 
@@ -114,13 +114,12 @@ impl ChangeStream {
         if self.rights_read.is_some_and(|read| read.elapsed() < RIGHTS_MAX_AGE) {
             return;
         }
-        let begun = Instant::now();
         while let Err(failure) = changes.read_rights().await {
-            if begun.elapsed() >= BUSY_MAX || changes.is_unused() {
+            if !changes.may_ask_again(&changes.outages.rights, &failure).await {
                 return changes.give_up_rights(&failure);
             }
-            sleep(BUSY_POLL).await;
         }
+        changes.outages.rights.end();
         self.rights_read = Some(Instant::now());
     }
 
@@ -179,7 +178,12 @@ impl ChangeStream {
     }
 
     fn add<'m>(&self, change: LogChange<'m>, table: &SubscribedTable, collected: &mut Collected<'m>) {
+        let before = collected.matches.found.len();
         collected.matches.add(collected.changes.len(), &change, table);
+        // The database is not asked about rows that are for no subscriber, nor waited for their transactions.
+        if collected.matches.found.len() == before {
+            return;
+        }
         collected.changes.push(change);
         if collected.transactions.last() != Some(&self.transaction) {
             collected.transactions.push(self.transaction);
@@ -188,13 +192,11 @@ impl ChangeStream {
 
     /// Asks the database what has to be known, and sends the changes to those who see them.
     async fn send(&mut self, changes: &ChangesOfTenant, mut collected: Collected<'_>) {
-        let begun = Instant::now();
         // Fails while the database is away, or has no time.
         while let Err(failure) = look_up(changes, &mut collected, &mut self.excluded).await {
-            if begun.elapsed() >= BUSY_MAX || changes.is_unused() {
-                return collected.matches.note_dropped(&changes.tenant, &failure, |_, _| true);
+            if !changes.may_ask_again(&changes.outages.lookups, &failure).await {
+                return collected.matches.note_dropped(changes, &failure, |_, _| true);
             }
-            sleep(BUSY_POLL).await;
         }
         let (bytes_max, mut layouts) = (changes.record_bytes_max(), Layouts::default());
         let Collected { changes: rows, matches, .. } = collected;
@@ -207,7 +209,7 @@ impl ChangeStream {
             let mut written = WrittenChange::new(change, (&mut layouts, bytes_max));
             handled += 1;
             for (to, ids) in delivery::by_receiver(&matches, of_change) {
-                if !self.is_within_rate(&changes.tenant, &to.subscriber, ids.len()) {
+                if !is_within_rate(changes, &to.subscriber, ids.len()) {
                     continue;
                 }
                 if let Some(frame) = written.frame(to, ids) {
@@ -239,32 +241,32 @@ impl ChangeStream {
             }
             sleep(BACKLOG_POLL).await;
         }
-        if subscriber.send(frame) {
-            tenant.metrics.changes_sent.increment(1);
-        } else {
-            tenant.metrics.changes_missed.increment(1);
+        match subscriber.send(frame) {
+            Some(Offer::Queued | Offer::Evicted(_)) => tenant.metrics.changes_sent.increment(1),
+            Some(Offer::Full) => tenant.metrics.changes_missed.increment(1),
+            None => {}
         }
     }
+}
 
-    /// Whether the rate of the tenant allows to send a change for so many bindings of a channel. If not, it is dropped.
-    fn is_within_rate(&mut self, tenant: &Tenant, subscriber: &ChangeSubscriber, ids: usize) -> bool {
-        let is_allowed = tenant.allowance.changes.take(ids as u64, std::time::Instant::now());
-        if !is_allowed {
-            self.refuse(tenant, subscriber);
-        }
-        is_allowed
-    }
-
-    /// Drops a change because of the rate of the tenant. Its subscribers hear of it once in a while.
-    fn refuse(&mut self, tenant: &Tenant, subscriber: &ChangeSubscriber) {
+/// Whether the rate of the tenant allows to send a change for so many bindings of a channel. If not, it is dropped.
+fn is_within_rate(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>, ids: usize) -> bool {
+    let tenant = &changes.tenant;
+    let is_allowed = tenant.allowance.changes.take(ids as u64, std::time::Instant::now());
+    if !is_allowed {
         tenant.metrics.changes_over_rate.increment(1);
-        let was_noticed = self.over_rate.get(&subscriber.id).is_some_and(|at| at.elapsed() < NOTICE_WINDOW);
-        if !was_noticed {
-            self.over_rate.insert(subscriber.id, Instant::now());
-            tenant.reports.record(Code::MessagePerSecondRateLimitReached.at(Scope::Channel), OVER_RATE);
-            subscriber.notice(Status::Ok, OVER_RATE);
+        if changes.notices.send(subscriber, MissedChanges::OverRate) {
+            let report = Code::MessagePerSecondRateLimitReached.at(Scope::Channel);
+            tenant.reports.record(report, MissedChanges::OverRate.text());
         }
     }
+    is_allowed
+}
+
+/// The time since a commit, in microseconds since the year 2000. None, if the clock of the database is ahead.
+fn since_commit(committed_at: i64) -> Duration {
+    let committed_at = POSTGRES_EPOCH + Duration::from_micros(committed_at.try_into().unwrap_or(0));
+    UNIX_EPOCH.elapsed().unwrap_or_default().saturating_sub(committed_at)
 }
 
 /// Asks the database what has to be known of changes.
@@ -279,9 +281,11 @@ async fn look_up(
         return Ok(());
     }
     let database = changes.database()?;
-    lookups::evaluate(&database, rows, matches, excluded).await?;
+    evaluation::evaluate((changes, &database), rows, matches, excluded).await?;
     let transactions = (&transactions[..], changes.row_match());
-    lookups::look_up(&database, (rows, transactions), matches, excluded).await
+    lookups::look_up((changes, &database), (rows, transactions), matches, excluded).await?;
+    changes.outages.lookups.end();
+    Ok(())
 }
 
 /// Changes that are handled together.

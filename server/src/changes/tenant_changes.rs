@@ -11,6 +11,8 @@ use wire::pgoutput::Relation;
 
 use super::checks::Checks;
 use super::lookups::RowMatch;
+use super::notices::{MissedChanges, Notices};
+use super::outage::Outage;
 use super::session_queue::SessionQueue;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, Subscriptions};
@@ -26,8 +28,8 @@ const START_MAX: Duration = Duration::from_secs(15);
 /// How long a subscription waits for another look at what there is to read, before the client is notified.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
-/// What they receive when it is not read.
-const NOT_READ: &str = "Realtime was unable to connect to the project database";
+/// What clients receive when the database does not answer, or it is not known whether its log is read.
+pub(super) const UNANSWERED: &str = "Realtime was unable to connect to the project database";
 
 /// What they receive when it is not read yet, and no reason is known.
 const NOT_YET: &str = "they are not read yet";
@@ -44,9 +46,26 @@ pub(super) struct ChangesOfTenant {
     tasks: TaskTracker,
     /// The checks of subscriptions.
     pub(super) checks: Checks,
+    /// What the task that handles changes asks the database, and has no answer to.
+    pub(super) outages: Outages,
+    /// What subscribers are notified of.
+    pub(super) notices: Arc<Notices>,
     /// Ends its tasks.
     stop: CancellationToken,
     _stop_on_drop: DropGuard,
+}
+
+/// Since when questions have no answer, by their kinds: an answer to one says nothing of another, which may take longer.
+#[derive(Default)]
+pub(super) struct Outages {
+    /// What roles may read.
+    pub(super) rights: Outage,
+    /// Which subscribers may see a row.
+    pub(super) lookups: Outage,
+    /// What the log does not have of rows.
+    pub(super) values: Outage,
+    /// What subscriptions are for.
+    pub(super) checks: Outage,
 }
 
 impl ChangesOfTenant {
@@ -66,6 +85,8 @@ impl ChangesOfTenant {
             databases: Arc::downgrade(databases),
             tasks,
             checks: Checks::default(),
+            outages: Outages::default(),
+            notices: Arc::new(Notices::new(tenant)),
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
         }
@@ -76,19 +97,21 @@ impl ChangesOfTenant {
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(task));
     }
 
-    /// Runs the attempts to subscribe a channel, until the next ones replace them.
+    /// Runs the attempts to subscribe a channel, until the next ones replace them, unless it has
+    /// unsubscribed.
     pub(super) fn spawn_attempts(
         &self,
         subscriber: &ChangeSubscriber,
         attempts: impl Future<Output = ()> + Send + 'static,
     ) {
-        let stopped = subscriber.restart(&self.stop);
-        self.tasks.spawn(stopped.run_until_cancelled_owned(attempts));
+        if let Some(stopped) = subscriber.progress.restart(&self.stop) {
+            self.tasks.spawn(stopped.run_until_cancelled_owned(attempts));
+        }
     }
 
     /// Ends the subscriptions of a channel.
     pub(super) fn remove(&self, subscriber: &ChangeSubscriber) {
-        subscriber.stop();
+        subscriber.progress.end();
         self.subscriptions.with(|state| state.remove(subscriber));
     }
 
@@ -106,16 +129,18 @@ impl ChangesOfTenant {
     /// # Errors
     /// Why they are not, for clients.
     pub(super) async fn until_read(&self) -> Result<(), Cow<'static, str>> {
-        let Some(databases) = self.databases.upgrade() else { return Err(NOT_READ.into()) };
-        let Some(database) = databases.get(&self.tenant.id) else { return Err(NOT_READ.into()) };
+        let Some(databases) = self.databases.upgrade() else { return Err(UNANSWERED.into()) };
+        let Some(database) = databases.get(&self.tenant.id) else { return Err(UNANSWERED.into()) };
         let mut state = database.changes_state();
+        // A session that has the lock instead of this node's is an older one of this node, whose end is waited for.
+        let is_known = |state: &LogState| matches!(state, LogState::Reading | LogState::Unavailable { .. });
         let known = tokio::select! {
             // A session may last while no further connection can be made.
             biased;
-            known = timeout(START_MAX, state.wait_for(|state| *state != LogState::Starting)) => {
+            known = timeout(START_MAX, state.wait_for(is_known)) => {
                 known.ok().and_then(Result::ok).map(|state| state.clone())
             }
-            () = database.until_unavailable() => Some(LogState::unavailable(NOT_READ)),
+            () = database.until_unavailable() => Some(LogState::unavailable(UNANSWERED)),
         };
         let shown = match known {
             Some(LogState::Unavailable { shown, .. }) => shown,
@@ -124,8 +149,7 @@ impl ChangesOfTenant {
         };
         // A client often subscribes right after the first table was published, which the reader has not noticed yet.
         databases.note_publication_changed(&self.tenant.id);
-        let is_read = |state: &LogState| matches!(state, LogState::Reading | LogState::ReadElsewhere);
-        match timeout(LOOK_MAX, state.wait_for(is_read)).await {
+        match timeout(LOOK_MAX, state.wait_for(|state| *state == LogState::Reading)).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(shown),
         }
@@ -150,7 +174,7 @@ impl ChangesOfTenant {
         let concerned = self.subscriptions.with(|state| match state.tables(relation.id) {
             [] => state.subscribers_by_name(relation.namespace, relation.name),
             known if is_changed || known.iter().any(|known| differs(relation, &known.table)) => {
-                let mut concerned = state.subscribers_of(relation.id);
+                let mut concerned = state.subscribers_of(&[relation.id]);
                 concerned.extend(state.missing_by_name(relation.id, relation.namespace, relation.name));
                 concerned
             }
@@ -173,8 +197,8 @@ impl ChangesOfTenant {
         let roles: Vec<&str> = roles.iter().map(|role| &**role).collect();
         let rights = self.database()?.table_rights(tables, &roles).await?;
         let changed = self.subscriptions.with(|state| state.replace_rights(&asked, &rights));
-        for table in changed {
-            let concerned = self.subscriptions.with(|state| state.subscribers_of(table));
+        if !changed.is_empty() {
+            let concerned = self.subscriptions.with(|state| state.subscribers_of(&changed));
             self.check_again(concerned).await;
         }
         Ok(())
@@ -199,7 +223,18 @@ impl ChangesOfTenant {
     pub(super) fn give_up_rights(&self, failure: &DatabaseFailure) {
         self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
         self.subscriptions.with(State::clear_rights);
-        self.subscriptions.all().iter().for_each(|subscriber| subscriber.notice_gap());
+        for subscriber in self.subscriptions.all() {
+            self.notices.send(&subscriber, MissedChanges::Gap);
+        }
+    }
+
+    /// A question has no answer. Waits before it is asked again; `false` if changes are not to wait for it, or not any longer.
+    pub(super) async fn may_ask_again(&self, outage: &Outage, failure: &DatabaseFailure) -> bool {
+        if !failure.is_passing() {
+            outage.end();
+            return false;
+        }
+        !self.is_unused() && outage.wait().await
     }
 
     /// Whether nothing is subscribed to any more.
