@@ -49,7 +49,7 @@ async fn a_join_is_refused_while_memory_is_used_up_and_a_leave_gives_back() {
     assert_eq!(used(&world, "sessions").await, one, "the first channel stays");
     assert_eq!(world.number("realtime_memory_refused_total{kind=\"sessions\"}").await, 1.0);
     drop(used_up);
-    let own = json!({"access_token": token(&world, 5_000)});
+    let own = json!({"config": {}, "access_token": token(&world, 5_000)});
     ann.push("3", "realtime:other", "phx_join", &own).await;
     assert_eq!(ann.next_json().await[4]["status"], "ok");
     assert!(used(&world, "sessions").await > 2.0 * one + 5_000.0, "its token is charged");
@@ -60,6 +60,18 @@ async fn a_join_is_refused_while_memory_is_used_up_and_a_leave_gives_back() {
         ann.push("5", topic, "phx_leave", &json!({})).await;
     }
     eventually("both are given back", async || used(&world, "sessions").await == 0.0).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_join_without_config_is_charged_for_the_subscription_of_its_topic() {
+    let world = small_world().await;
+    let mut ann = world.connect().await;
+    ann.join(ROOM, json!({})).await;
+    let one = used(&world, "sessions").await;
+    ann.push("2", "realtime:public:todos", "phx_join", &json!({})).await;
+    assert_eq!(ann.next_json().await[4]["status"], "ok");
+    assert!(used(&world, "sessions").await >= 2.0 * one + 1_024.0);
     world.stop().await;
 }
 

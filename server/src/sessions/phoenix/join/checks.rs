@@ -80,8 +80,10 @@ impl PhoenixSession {
             Some(Replay::Messages(request)) => 2 * size_of_val(&*request.after),
             Some(Replay::Invalid | Replay::NoMap) | None => 0,
         };
-        let bindings: usize =
-            request.postgres_changes.iter().map(|binding| BINDING_BYTES + 4 * binding.get().len()).sum();
+        // Without `config` the topic names a table.
+        let of_topic = request.legacy.then_some(push.topic.len());
+        let texts = request.postgres_changes.iter().map(|binding| binding.get().len()).chain(of_topic);
+        let bindings: usize = texts.map(|len| BINDING_BYTES + 4 * len).sum();
         let bytes =
             JOINED_BYTES + 2 * push.topic.len() + push.join_ref.as_json().len() + key + ids + bindings;
         try_charge(&self.tenant.memory, bytes).ok_or(OUT_OF_MEMORY)
