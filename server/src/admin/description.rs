@@ -196,6 +196,7 @@ fn database() -> Value {
             "reason": nullable(json!({"type": "string"})),
             "lag": count(),
             "subscriptions": count(),
+            "tables": {"type": "object", "additionalProperties": count()},
             "durable": nullable(object(json!({
                 "state": {"enum": ["retaining", "missing", "refused"]},
                 "reason": nullable(json!({"type": "string"})),

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use hub::MemoryKind;
 use humantime_serde::re::humantime::format_rfc3339_seconds;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::bus::ResyncProgress;
 use crate::node::Node;
@@ -138,12 +138,20 @@ fn database(status: DatabaseStatus) -> Value {
     let reason = status.reason();
     let DatabaseStatus { usability, since, connections, connections_in_use, log, changes, questions, .. } =
         &status;
-    let changes = changes.as_ref().map(|ChangesStatus { log, lag, subscriptions, durable }| {
-        let durable = durable.as_ref().map(|slot| {
-            json!({ "state": slot.word(), "reason": slot.reason(), "retained": slot.retained() })
-        });
-        let (state, reason) = (log.word(), log.reason());
-        json!({ "state": state, "reason": reason, "lag": lag, "subscriptions": subscriptions, "durable": durable })
+    let changes = changes.as_ref().map(|ChangesStatus { log, lag, subscriptions, tables, durable }| {
+        let tables: Map<String, Value> =
+            tables.iter().map(|(table, count)| (table.clone(), (*count).into())).collect();
+        let durable = durable.as_ref().map(
+            |slot| json!({ "state": slot.word(), "reason": slot.reason(), "retained": slot.retained() }),
+        );
+        json!({
+            "state": log.word(),
+            "reason": log.reason(),
+            "lag": lag,
+            "subscriptions": subscriptions,
+            "tables": tables,
+            "durable": durable,
+        })
     });
     json!({
         "state": usability.word(),

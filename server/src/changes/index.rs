@@ -107,6 +107,11 @@ impl TableIndex {
         }
     }
 
+    /// The number of bindings.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -160,6 +160,8 @@ metrics! {
         pub changes_over_rate: Counter = "realtime_changes_over_rate_total",
         /// Changes of tables that were dropped because the database could not say who may see them.
         pub changes_dropped: Counter = "realtime_changes_dropped_total",
+        /// Notices to channels that changes of tables may have been missed.
+        pub changes_gap_notices: Counter = "realtime_changes_gap_notices_total",
         /// Changed rows that were sent without their generated columns, and values that were sent as their text instead of their JSON, because the database could not be asked for them.
         pub changes_incomplete: Counter = "realtime_changes_incomplete_total",
         /// Messages of members that were not sent to the other nodes, because the tenant's share of the queue (bus.max_frames, bus.max_bytes) was full or Redis could not be reached. Its part of realtime_bus_unsent_total.
@@ -192,6 +194,14 @@ metrics! {
         pub changes_durable: Gauge = "realtime_changes_durable",
         /// Bytes of the log of the database that this slot retains.
         pub changes_durable_retained: Gauge = "realtime_changes_durable_retained_bytes",
+        /// Time from the commit of a transaction until its changes were queued for clients, in milliseconds, by the clocks of the database and of this node. One sample for each part that is handled together.
+        pub changes_delay: Histogram = "realtime_changes_delay",
+        /// How long it took to find out which rows clients may see, in milliseconds, for each part that is handled together and each table with row level security.
+        pub changes_lookups: Histogram = "realtime_changes_lookups",
+        /// Comparisons of rows with filters that only the database can make.
+        pub changes_comparisons: Counter = "realtime_changes_comparisons_total",
+        /// Filters, and policies of a table for the claims of clients, that took too long: they hide rows for a minute.
+        pub changes_exclusions: Counter = "realtime_changes_exclusions_total",
         /// Questions for the rights of clients in private rooms. Clients with the same question share one.
         pub questions: Counter = "realtime_database_questions_total",
         /// Those of them whose answer was that the client may do nothing.

@@ -24,8 +24,13 @@ const PAYLOAD_SIZES: [f64; 11] = [
 /// Bounds of the times of questions to databases, as upstream's dashboards expect them, in milliseconds.
 const AUTHORIZATION_TIMES: [f64; 4] = [10.0, 250.0, 5_000.0, 15_000.0];
 
+/// Bounds of the times that changes of tables take, in milliseconds: from a few, to what the database may take, to a wait for it.
+const CHANGES_TIMES: [f64; 8] = [5.0, 25.0, 100.0, 500.0, 1_000.0, 5_000.0, 15_000.0, 60_000.0];
+
 /// Histograms, and the bounds of their buckets.
-const BUCKETS: [(&str, &[f64]); 4] = [
+const BUCKETS: [(&str, &[f64]); 6] = [
+    ("realtime_changes_delay", &CHANGES_TIMES),
+    ("realtime_changes_lookups", &CHANGES_TIMES),
     ("realtime_tenants_payload_size", &PAYLOAD_SIZES),
     ("realtime_tenants_read_authorization_check", &AUTHORIZATION_TIMES),
     ("realtime_tenants_write_authorization_check", &AUTHORIZATION_TIMES),

@@ -33,6 +33,8 @@ pub struct ChangesStatus {
     pub lag: u64,
     /// Channels of this node that subscribe to some.
     pub subscriptions: usize,
+    /// The tables that these subscribe to most, and how many subscriptions each has.
+    pub tables: Vec<(String, usize)>,
     /// The slot that keeps them; `None` unless there is to be one (`changes.durable`).
     pub durable: Option<DurableStatus>,
 }

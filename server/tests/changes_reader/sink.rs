@@ -32,6 +32,10 @@ impl ChangeSink for TestSink {
     fn unavailable(&self, shown: &str) {
         self.note(Call::Unavailable(shown.to_owned()));
     }
+
+    fn tables(&self) -> Vec<(String, usize)> {
+        Vec::new()
+    }
 }
 
 impl TestSink {

@@ -1,5 +1,5 @@
-//! Whether the changes of tables of a tenant are wanted, and read. It lasts while the database of the tenant is replaced, because its settings
-//! have changed.
+//! Whether the changes of tables of a tenant are wanted, and read. It lasts while the database of the tenant is replaced, because its
+//! settings have changed.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -59,13 +59,10 @@ impl ChangeFollowing {
     /// What operators see; `None` when nothing is to be read.
     pub(super) fn status(&self) -> Option<ChangesStatus> {
         let demands = self.demands.borrow();
-        let is_wanted = demands.sink.is_some();
-        is_wanted.then(|| ChangesStatus {
-            log: self.state.borrow().clone(),
-            lag: self.lag(),
-            subscriptions: demands.count,
-            durable: self.durable(),
-        })
+        let (sink, subscriptions) = (demands.sink.clone()?, demands.count);
+        drop(demands);
+        let (log, lag, durable) = (self.state.borrow().clone(), self.lag(), self.durable());
+        Some(ChangesStatus { log, lag, subscriptions, tables: sink.tables(), durable })
     }
 
     /// Whether there is demand.

@@ -18,12 +18,15 @@ pub trait ChangeSink: Send + Sync {
 
     /// No session reads, for the reason that clients are shown. What an earlier one has sent is to be handled all the same.
     fn unavailable(&self, shown: &str);
+
+    /// The tables that are subscribed to most, and by how many subscriptions, for operators.
+    fn tables(&self) -> Vec<(String, usize)>;
 }
 
 /// A session that reads changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangeSession {
-    /// Whether changes may have been missed, because another session, of this node or another one, has read before.
+    /// Whether changes may have been missed, because another session of this node has read before.
     pub has_gap: bool,
     /// Whether it was [unavailable](ChangeSink::unavailable) before.
     pub was_unavailable: bool,

@@ -63,8 +63,8 @@ impl Databases {
         }
     }
 
-    /// Has the changes of tables of a tenant read, which a sink receives, until some time after the last of what this returns was dropped. A tenant
-    /// has one sink: another one replaces it.
+    /// Has the changes of tables of a tenant read, which a sink receives, until some time after the last of what this returns was
+    /// dropped. A tenant has one sink: another one replaces it.
     pub fn follow_changes(self: &Arc<Self>, tenant: &Arc<Tenant>, sink: Arc<dyn ChangeSink>) -> ChangeDemand {
         let demand = self.following(&tenant.id).follow(sink);
         self.note_use(tenant);

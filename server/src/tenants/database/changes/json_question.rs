@@ -16,8 +16,8 @@ pub(super) const FORMATS: &str =
     "SET LOCAL TimeZone TO 'UTC'; SET LOCAL DateStyle TO 'ISO'; SET LOCAL IntervalStyle TO 'postgres';
     SET LOCAL extra_float_digits TO 1; SET LOCAL bytea_output TO 'hex'";
 
-/// Asks a question in the setting `setting`, which may take `time`. The `statement` returns the column `answer`, and ends the transaction. Nothing in the
-/// question has NUL.
+/// Asks a question in the setting `setting`, which may take `time`. The `statement` returns the column `answer`, and ends the
+/// transaction. Nothing in the question has NUL.
 ///
 /// # Errors
 /// When the database does not answer.
