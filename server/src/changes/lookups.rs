@@ -9,21 +9,12 @@ use tokio::time::Instant;
 use super::excluded::{Excluded, Viewpoint};
 use super::log_table::LogChange;
 use super::matching::{Candidate, Match, Matches, as_number};
-use super::row_question::RowQuestion;
+use super::row_question::{RowMatch, RowQuestion};
 use super::tenant_changes::ChangesOfTenant;
 use super::viewer::Viewer;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{LoggedRows, RowKey, RowRights, RowValues, VisibilityQuestion};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
-
-/// Which present row stands for a row that the log has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RowMatch {
-    /// The one with its primary key.
-    ByKey,
-    /// The one with its primary key, as long as it has all the values that the log has.
-    ByValues,
-}
 
 /// Removes the matches whose viewers may not see the row.
 pub(super) async fn look_up(

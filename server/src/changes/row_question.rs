@@ -15,6 +15,15 @@ use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 const EARLY_MAX: Duration = Duration::from_secs(30);
 const EARLY_POLL: Duration = Duration::from_millis(1);
 
+/// Which present row stands for a row that the log has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RowMatch {
+    /// The one with its primary key.
+    ByKey,
+    /// The one with its primary key, as long as it has all the values that the log has.
+    ByValues,
+}
+
 /// A question about rows of a table.
 pub(super) struct RowQuestion<'a> {
     /// The table, by the names that are known.

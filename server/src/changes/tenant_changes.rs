@@ -10,9 +10,9 @@ use tokio_util::task::TaskTracker;
 use wire::pgoutput::Relation;
 
 use super::checks::Checks;
-use super::lookups::RowMatch;
 use super::notices::{MissedChanges, Notices};
 use super::outage::Outage;
+use super::row_question::RowMatch;
 use super::session_queue::SessionQueue;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, Subscriptions};
