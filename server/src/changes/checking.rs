@@ -84,7 +84,7 @@ impl ChangesOfTenant {
             Some(CheckOutcome::Outdated) => {}
             None => {
                 self.notices.send(subscriber, MissedChanges::Gap);
-                self.subscribe_later(subscriber);
+                self.subscribe_again(subscriber);
             }
         }
     }

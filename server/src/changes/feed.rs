@@ -48,13 +48,11 @@ pub(super) async fn handle(changes: Weak<ChangesOfTenant>, mut sessions: mpsc::R
         if session.has_gap || session.was_unavailable {
             let Some(changes) = changes.upgrade() else { return };
             for subscriber in changes.subscriptions.all() {
-                changes.notices.send_gap_of_session(&subscriber);
-                // Tables may be others by now.
                 if session.has_gap {
-                    changes.subscribe_later(&subscriber);
-                } else {
-                    changes.subscribe_again(&subscriber);
+                    changes.notices.send_gap_of_session(&subscriber);
                 }
+                // Tables may be others by now.
+                changes.subscribe_again(&subscriber);
             }
         }
         let mut look_at = Instant::now() + LOOK_AGAIN;
