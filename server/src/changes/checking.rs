@@ -11,7 +11,6 @@ use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{CheckedSubscription, OutOfMemory};
 use super::tenant_changes::ChangesOfTenant;
 use super::viewer::Viewer;
-use crate::auth::NO_CHANNEL_MEMORY;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{ChangeTable, CheckedBinding, CheckedTable, TableRights};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
@@ -80,7 +79,8 @@ impl ChangesOfTenant {
         match checked.map(|checked| self.subscribe(subscriber, viewer, checked)) {
             Some(CheckOutcome::Subscribed) => subscriber.notice_subscribed(),
             Some(CheckOutcome::Refused(refusal)) => subscriber.refuse(&refusal),
-            Some(CheckOutcome::OutOfMemory) => subscriber.refuse(NO_CHANNEL_MEMORY),
+            // Tried again, of which the client is notified.
+            Some(CheckOutcome::OutOfMemory) => self.subscribe_again(subscriber),
             Some(CheckOutcome::Outdated) => {}
             None => {
                 self.notices.send(subscriber, MissedChanges::Gap);

@@ -12,7 +12,7 @@ use super::matching::{Candidate, Match, Matches, as_number};
 use super::row_question::{RowMatch, RowQuestion};
 use super::tenant_changes::ChangesOfTenant;
 use super::viewer::Viewer;
-use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::codes::Code;
 use crate::tenants::database::changes::{LoggedRows, RowKey, RowRights, RowValues, VisibilityQuestion};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 
