@@ -139,6 +139,20 @@ fn a_change_that_is_too_large_has_short_values_only() {
 }
 
 #[test]
+fn a_row_is_not_too_large_because_its_text_is_longer_than_its_json() {
+    let array = ValueKind::Array { element: Box::new(ValueKind::Json), delimiter: b',' };
+    let layout = RowLayout::new([Some(("a", ValueKind::Float)), Some(("b", array))]);
+    // Of 8 and 106 bytes; as JSON of 4 and 53.
+    let quotes = format!("{{\"\\\"{}\\\"\"}}", "\\\\".repeat(24));
+    let new = log_row(&[text("Infinity"), text(&quotes)]);
+    let record = RowImage { layout: &layout, row: row(&new), unchanged_from: None };
+    let whole = change(ChangedRows::Insert { record }).to_json(100);
+    assert!(!whole.is_shortened, "{}", whole.json);
+    let json: Json = serde_json::from_str(&whole.json).unwrap();
+    assert_eq!(json["record"], json!({"a": null, "b": ["\\".repeat(12)]}));
+}
+
+#[test]
 fn a_value_of_another_form_is_its_text_and_counted() {
     let (layout, bytes) = (layout(), log_row(&[text("seven"), Value::Null, text("hi")]));
     let record = RowImage { layout: &layout, row: row(&bytes), unchanged_from: None };

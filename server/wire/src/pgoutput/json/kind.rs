@@ -39,6 +39,18 @@ pub enum ValueKind {
     Text,
 }
 
+impl ValueKind {
+    /// A number of bytes that the JSON of `text` has at least, found without writing it.
+    pub(crate) fn json_bytes_min(&self, text: &[u8]) -> usize {
+        match self {
+            // Each level of these doubles the escapes of the text, but not those of JSON.
+            Self::Array { .. } | Self::Composite { .. } | Self::Hstore => 0,
+            // `Infinity` is `null`.
+            _ => text.len() / 2,
+        }
+    }
+}
+
 /// A field of a composite type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CompositeField {

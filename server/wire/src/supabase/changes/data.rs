@@ -113,8 +113,13 @@ impl RowChange<'_> {
         out.extend_from_slice(b",\"columns\":");
         out.extend_from_slice(self.columns.as_bytes());
         let begin = out.len();
-        let malformed = self.rows.write(ValueBytesMax(usize::MAX), &mut out);
-        let is_shortened = out.len() - begin > rows_bytes_max;
+        let mut malformed = 0;
+        // Otherwise 50 MB would be written for nothing, for each list of columns that members select.
+        let mut is_shortened = self.rows.json_bytes_min() > rows_bytes_max;
+        if !is_shortened {
+            malformed = self.rows.write(ValueBytesMax(usize::MAX), &mut out);
+            is_shortened = out.len() - begin > rows_bytes_max;
+        }
         if is_shortened {
             out.truncate(begin);
             self.rows.without_unchanged().write(ValueBytesMax(SHORT_VALUE_BYTES), &mut out);
@@ -135,19 +140,28 @@ impl ChangedRows<'_> {
     }
 
     fn write(&self, limit: ValueBytesMax, out: &mut Vec<u8>) -> usize {
+        let mut malformed = 0;
+        for (key, image) in self.images() {
+            out.extend_from_slice(key);
+            malformed += image.write(limit, out);
+        }
+        malformed
+    }
+
+    /// A number of bytes that the rows have at least as JSON, found without writing them.
+    fn json_bytes_min(&self) -> usize {
+        self.images().map(|(_, image)| image.json_bytes_min()).sum()
+    }
+
+    /// The rows, each with the key before it.
+    fn images(&self) -> impl Iterator<Item = (&'static [u8], &RowImage<'_>)> {
         let (record, old_record) = match self {
             Self::Insert { record } => (Some(record), None),
             Self::Update { record, old_record } => (Some(record), Some(old_record)),
             Self::Delete { old_record } => (None, Some(old_record)),
         };
-        let mut malformed = 0;
-        for (key, image) in [(&b",\"record\":"[..], record), (b",\"old_record\":", old_record)] {
-            if let Some(image) = image {
-                out.extend_from_slice(key);
-                malformed += image.write(limit, out);
-            }
-        }
-        malformed
+        let record = record.map(|image| (&b",\"record\":"[..], image));
+        record.into_iter().chain(old_record.map(|image| (&b",\"old_record\":"[..], image)))
     }
 
     /// The same without values that the update did not send, which a change that is too large never has.

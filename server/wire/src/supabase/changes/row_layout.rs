@@ -49,25 +49,39 @@ impl RowImage<'_> {
     /// of their kind; they are strings of their text, so that one of them does not take the others with it.
     pub(super) fn write(&self, limit: ValueBytesMax, out: &mut Vec<u8>) -> usize {
         let mut malformed = 0;
-        let mut before = self.unchanged_from.map(|row| row.values());
         out.push(b'{');
         let begin = out.len();
-        for (column, value) in self.layout.0.iter().zip(self.row.values()) {
-            let before = before.as_mut().and_then(Iterator::next);
-            let value = if value == Value::Unchanged { before.unwrap_or(value) } else { value };
-            if let Some(column) = column {
-                let end = out.len();
-                if end > begin {
-                    out.push(b',');
-                }
-                malformed += column.write(value, limit, out).unwrap_or_else(|Omitted| {
-                    out.truncate(end);
-                    0
-                });
+        for (column, value) in self.columns() {
+            let end = out.len();
+            if end > begin {
+                out.push(b',');
             }
+            malformed += column.write(value, limit, out).unwrap_or_else(|Omitted| {
+                out.truncate(end);
+                0
+            });
         }
         out.push(b'}');
         malformed
+    }
+
+    /// A number of bytes that the object has at least, found without writing it.
+    pub(super) fn json_bytes_min(&self) -> usize {
+        let bytes_min = |(column, value): (&LayoutColumn, _)| match value {
+            Value::Text(text) => column.kind.json_bytes_min(text),
+            _ => 0,
+        };
+        self.columns().map(bytes_min).sum()
+    }
+
+    /// The columns that are written, and their values.
+    fn columns(&self) -> impl Iterator<Item = (&LayoutColumn, Value<'_>)> {
+        let mut before = self.unchanged_from.map(|row| row.values());
+        self.layout.0.iter().zip(self.row.values()).filter_map(move |(column, value)| {
+            let before = before.as_mut().and_then(Iterator::next);
+            let value = if value == Value::Unchanged { before.unwrap_or(value) } else { value };
+            Some((column.as_ref()?, value))
+        })
     }
 }
 
@@ -84,6 +98,7 @@ impl LayoutColumn {
                 out.extend_from_slice(b"null");
                 0
             }
+            Value::Text(text) if self.kind.json_bytes_min(text) > limit.0 => return Err(Omitted),
             Value::Text(text) if json::write(&self.kind, text, out).is_ok() => 0,
             Value::Text(text) => {
                 write_string(text, out);
