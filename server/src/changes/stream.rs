@@ -104,7 +104,8 @@ impl ChangeStream {
         let Ok(LogMessage::Relation(relation)) = pgoutput::decode(message) else { return };
         let is_changed = self.log_tables.note(relation.id, message);
         changes.note_table(&relation, is_changed).await;
-        if is_changed {
+        // PostgreSQL describes a table again after its policies or its grants have changed too.
+        if changes.subscriptions.with(|state| !state.tables(relation.id).is_empty()) {
             self.rights_read = None;
         }
     }

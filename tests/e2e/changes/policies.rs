@@ -55,6 +55,43 @@ async fn a_policy_that_raises_for_one_user_concerns_no_other() {
 }
 
 #[tokio::test]
+async fn a_row_is_hidden_by_what_its_own_transaction_has_revoked_before() {
+    let changes = Changes::start().await;
+    let mut ann = changes.subscribed("ann", &all()).await;
+    // What the role may read was found out a moment ago.
+    changes.postgres().sql("INSERT INTO public.todos VALUES (1, 'a', 'ann')");
+    assert_eq!(record(&mut ann).await["id"], 1);
+    changes.postgres().sql(
+        "BEGIN; ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY later ON public.todos FOR SELECT TO authenticated USING (id > 2);
+         INSERT INTO public.todos VALUES (2, 'a', 'ann'), (3, 'a', 'ann'); COMMIT",
+    );
+    assert_eq!(record(&mut ann).await["id"], 3);
+    changes.postgres().sql(
+        "BEGIN; REVOKE SELECT ON public.todos FROM authenticated;
+         INSERT INTO public.todos VALUES (4, 'a', 'ann'); COMMIT",
+    );
+    assert_eq!(change(&mut ann).await.1["errors"], json!(["Error 401: Unauthorized"]));
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn policies_apply_for_a_server_whose_role_has_row_security_off() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
+             USING (user_id = (current_setting('request.jwt.claims', true)::jsonb ->> 'sub'))",
+    );
+    changes.postgres().sql("ALTER SYSTEM SET row_security = off");
+    changes.postgres().sql("SELECT pg_reload_conf()");
+    let mut ann = changes.subscribed("ann", &all()).await;
+    changes.postgres().sql("INSERT INTO public.todos VALUES (1, 'a', 'bob'), (2, 'b', 'ann')");
+    assert_eq!(record(&mut ann).await["id"], 2);
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
 async fn columns_that_a_role_may_not_read_are_left_out_and_without_the_key_there_is_no_row() {
     let changes = Changes::start().await;
     changes.postgres().sql(

@@ -34,7 +34,7 @@ pub(super) struct Client<'a> {
 
 impl LookupStatement<'_> {
     /// It returns a row with the column `visible`, which `visibility_answer` reads. Plans are not compiled (`jit`), which takes
-    /// longer than any lookup.
+    /// longer than any lookup. With `row_security = off`, as a role may have it, each policy would be an error.
     pub(super) fn text(&self) -> String {
         // In none of the literals.
         let tag = Uuid::new_v4().simple();
@@ -42,7 +42,7 @@ impl LookupStatement<'_> {
         let (declarations, find_unchanged) = (self.declarations(), self.find_unchanged());
         let (find_positions, ask) = (self.find_positions(), self.ask());
         format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL jit TO off; DO $v{tag}$
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL jit TO off; SET LOCAL row_security TO on; DO $v{tag}$
             #variable_conflict use_variable
             DECLARE
                 {declarations}
