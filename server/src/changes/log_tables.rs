@@ -33,7 +33,8 @@ impl LogTables {
 
     /// Notes the description of a table. Returns whether there was another one.
     pub(super) fn note(&mut self, oid: u32, message: &Bytes) -> bool {
-        let before = self.relations.insert(oid, message.clone());
+        // A copy: it is kept as long as the session, and a slice would keep all that was received with it.
+        let before = self.relations.insert(oid, Bytes::copy_from_slice(message));
         self.subscribed.retain(|_, known| known.table.oid != oid);
         before.is_some_and(|before| before != *message)
     }

@@ -18,6 +18,7 @@ mod connection;
 mod election;
 mod error;
 mod feedback;
+mod received;
 mod start;
 mod stream;
 mod tls;
@@ -29,7 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use secrecy::SecretString;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wire::pgoutput::Lsn;
@@ -38,6 +39,7 @@ use self::connection::LogConnection;
 pub use self::error::LogError;
 use self::feedback::Feedback;
 pub use self::start::{SessionStart, SlotSource};
+use self::stream::QueuedEvents;
 
 /// How long PostgreSQL keeps a session of which it hears nothing (`wal_sender_timeout`). Another node can take over after that.
 pub const SERVER_TIMEOUT: Duration = Duration::from_secs(4);
@@ -73,7 +75,7 @@ pub struct LogOptions {
     pub slot_timeout: Duration,
     /// The largest message, and so the largest row, in bytes. A larger one ends the session with [`LogError::TooLarge`].
     pub message_bytes_max: usize,
-    /// Bytes of messages that were received and not yet handed out. As many as two messages more are in memory.
+    /// Bytes of messages that were received and not yet handed out. As many as two messages more, or two reads, are in memory.
     pub queue_bytes: usize,
 }
 
@@ -114,7 +116,9 @@ pub enum LogEvent {
 /// A session. It ends, and frees lock and slot, when this is dropped.
 #[derive(Debug)]
 pub struct LogSession {
-    events: mpsc::Receiver<(LogEvent, OwnedSemaphorePermit)>,
+    queue: mpsc::Receiver<QueuedEvents>,
+    /// Those that are handed out now.
+    current: QueuedEvents,
     feedback: Arc<Feedback>,
     slot: String,
     start: SessionStart,
@@ -140,7 +144,9 @@ impl LogSession {
         let (queue, events) = stream::queue(options.queue_bytes);
         let feedback = Arc::new(Feedback::new());
         let task = tokio::spawn(stream::receive(connection, queue, Arc::clone(&feedback)));
-        Ok(LogSession { events, feedback, slot: options.slot.clone(), start, task: Some(task) })
+        let current = QueuedEvents::default();
+        let slot = options.slot.clone();
+        Ok(LogSession { queue: events, current, feedback, slot, start, task: Some(task) })
     }
 
     /// Where it starts.
@@ -158,23 +164,29 @@ impl LogSession {
     /// # Errors
     /// Why the session has ended. It is to be dropped then.
     pub async fn next(&mut self) -> Result<LogEvent, LogError> {
-        match self.events.recv().await {
-            Some((event, _frees_space)) if self.is_current() => Ok(event),
-            Some(_too_late) => Err(LogError::Stopped),
-            None => Err(self.reason().await),
+        loop {
+            if let Some(event) = self.current.events.next() {
+                return if self.is_current() { Ok(event) } else { Err(LogError::Stopped) };
+            }
+            // Frees its space, which what comes next may need.
+            self.current = QueuedEvents::default();
+            match self.queue.recv().await {
+                Some(received) => self.current = received,
+                None => return Err(self.reason().await),
+            }
         }
     }
 
     /// The next event if it has been received already. `None` also when the session has ended, which [`next`](Self::next) returns.
     ///
     /// # Errors
-    /// When what was received is not to be handed out any more.
+    /// When what was received is not to be handed out any more. That is looked at once for what was received together.
     pub fn try_next(&mut self) -> Result<Option<LogEvent>, LogError> {
-        match self.events.try_recv() {
-            Ok((event, _frees_space)) if self.is_current() => Ok(Some(event)),
-            Ok(_too_late) => Err(LogError::Stopped),
-            Err(_none_or_ended) => Ok(None),
+        if let Some(event) = self.current.events.next() {
+            return Ok(Some(event));
         }
+        self.current = self.queue.try_recv().unwrap_or_default();
+        if self.is_current() { Ok(self.current.events.next()) } else { Err(LogError::Stopped) }
     }
 
     /// The progress of the session, for those who finish what this one hands out.

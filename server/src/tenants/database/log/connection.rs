@@ -2,16 +2,18 @@
 //!
 //! Source: the PostgreSQL manual, «Frontend/Backend Protocol» and «Streaming Replication Protocol».
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use pgwire_replication::protocol::BackendMessage;
 use pgwire_replication::protocol::framing::{
-    MessageReader, write_copy_data, write_password_message, write_query, write_startup_message,
+    write_copy_data, write_password_message, write_query, write_startup_message,
 };
-use tokio::io::BufReader;
+use tokio::io::AsyncReadExt as _;
 use wire::pgoutput::Lsn;
 
+use super::received::Received;
 use super::tls::Transport;
 use super::{LogError, LogOptions, SERVER_TIMEOUT, tls};
 
@@ -34,17 +36,15 @@ pub(super) type FirstRow = Vec<Option<Bytes>>;
 
 /// A connection whose messages are read whole.
 pub(super) struct LogConnection {
-    stream: BufReader<Box<dyn Transport>>,
-    reader: MessageReader,
+    stream: Box<dyn Transport>,
+    received: Received,
 }
 
 impl LogConnection {
     /// Connects, and begins the session. The server asks for authentication next.
     pub(super) async fn open(options: &LogOptions) -> Result<Self, LogError> {
-        // One read of 64 KiB has many small rows.
-        let stream = BufReader::with_capacity(64 * 1024, tls::connect(options).await?);
-        let reader = MessageReader::new().with_max_message_size(options.message_bytes_max);
-        let mut connection = Self { stream, reader };
+        let stream = tls::connect(options).await?;
+        let mut connection = Self { stream, received: Received::new(options.message_bytes_max) };
         let parameters = [
             ("user", &*options.user),
             ("database", &options.database),
@@ -86,7 +86,26 @@ impl LogConnection {
 
     /// The next message. May be cancelled without losing a part of it.
     pub(super) async fn receive(&mut self) -> Result<BackendMessage, LogError> {
-        Ok(self.reader.read(&mut self.stream).await?)
+        loop {
+            if let Some(message) = self.received()? {
+                return Ok(message);
+            }
+            self.read().await?;
+        }
+    }
+
+    /// The next message, if it was read already.
+    pub(super) fn received(&mut self) -> Result<Option<BackendMessage>, LogError> {
+        self.received.next()
+    }
+
+    /// Waits until something can be read, and reads as much as there is, within bounds. May be cancelled without losing it.
+    pub(super) async fn read(&mut self) -> Result<(), LogError> {
+        let read = self.stream.read_buf(self.received.space()?).await;
+        match read.map_err(|error| LogError::Io(Arc::new(error)))? {
+            0 => Err(LogError::Closed),
+            _ => Ok(()),
+        }
     }
 
     pub(super) async fn send_password(&mut self, payload: &[u8]) -> Result<(), LogError> {

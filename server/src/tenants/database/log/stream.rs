@@ -1,18 +1,22 @@
 //! The task of a session: receives messages into a queue that is bounded by their bytes, and reports the progress.
 //!
+//! What was read at once is queued at once: a lock, a wake and a permit for each row would cost more than the row.
+//!
 //! The reports ask for an answer, so a server that is gone is noticed also when nothing is committed. While the queue is full
 //! nothing is read, and the reports go on.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use std::vec;
 
 use bytes::Bytes;
 use pgwire_replication::Lsn as ServerLsn;
 use pgwire_replication::protocol::{
-    BackendMessage, PG_EPOCH_MICROS, ReplicationCopyData, encode_standby_status_update, parse_copy_data,
+    PG_EPOCH_MICROS, ReplicationCopyData, encode_standby_status_update, parse_copy_data,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::yield_now;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use wire::pgoutput::Lsn;
 
@@ -29,18 +33,25 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// What an event without bytes costs in the queue.
 const EVENT_BYTES: usize = 128;
 
-/// Events on the way to the reader, each with the space that it takes.
+/// Events that were received together, with the space that they take.
+#[derive(Debug, Default)]
+pub(super) struct QueuedEvents {
+    pub(super) events: vec::IntoIter<LogEvent>,
+    _space: Option<OwnedSemaphorePermit>,
+}
+
+/// Events on the way to the reader.
 pub(super) struct EventQueue {
-    events: mpsc::Sender<(LogEvent, OwnedSemaphorePermit)>,
+    sender: mpsc::Sender<QueuedEvents>,
     space: Arc<Semaphore>,
     bytes_max: usize,
 }
 
-/// A queue for this many bytes of events. A single event may be larger, and has the queue for itself.
-pub(super) fn queue(bytes_max: usize) -> (EventQueue, mpsc::Receiver<(LogEvent, OwnedSemaphorePermit)>) {
+/// A queue for this many bytes of events. What is received at once may be more, and has the queue for itself.
+pub(super) fn queue(bytes_max: usize) -> (EventQueue, mpsc::Receiver<QueuedEvents>) {
     let bytes_max = bytes_max.clamp(EVENT_BYTES, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-    let (events, receiver) = mpsc::channel(bytes_max / EVENT_BYTES);
-    (EventQueue { events, space: Arc::new(Semaphore::new(bytes_max)), bytes_max }, receiver)
+    let (sender, receiver) = mpsc::channel(bytes_max / EVENT_BYTES);
+    (EventQueue { sender, space: Arc::new(Semaphore::new(bytes_max)), bytes_max }, receiver)
 }
 
 /// Receives until the session ends. Returns why.
@@ -53,6 +64,10 @@ pub(super) async fn receive(
     reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut task = Task { connection, queue, feedback, reports, last_received: Instant::now() };
     loop {
+        // At first what came with the start of the stream.
+        if let Err(ended) = task.hand_out_received().await {
+            return ended;
+        }
         if let Err(ended) = task.step().await {
             return ended;
         }
@@ -64,12 +79,12 @@ struct Task {
     queue: EventQueue,
     feedback: Arc<Feedback>,
     reports: Interval,
-    /// When a message was last received, or could not be because the queue was full.
+    /// When something was last received, or could not be because the queue was full.
     last_received: Instant,
 }
 
 impl Task {
-    /// Sends a report or handles a message.
+    /// Sends a report or reads.
     async fn step(&mut self) -> Result<(), LogError> {
         tokio::select! {
             biased;
@@ -79,39 +94,31 @@ impl Task {
                 }
                 self.report().await
             }
-            message = self.connection.receive() => {
+            read = self.connection.read() => {
                 self.last_received = Instant::now();
-                self.handle(message?).await
+                read
             }
         }
     }
 
-    async fn handle(&mut self, message: BackendMessage) -> Result<(), LogError> {
-        match message.tag {
-            kind::COPY_DATA => self.copy_data(message.payload).await,
-            kind::ERROR => Err(LogError::from_response(&message.payload)),
-            kind::COPY_DONE => Err(LogError::Closed),
-            _ => Ok(()),
+    /// Queues the messages that were read whole, also those before an error.
+    async fn hand_out_received(&mut self) -> Result<(), LogError> {
+        let mut received = Batch::default();
+        let result = received.take_from(&mut self.connection);
+        if received.reply_requested {
+            self.report().await?;
         }
+        if !received.events.is_empty() {
+            self.hand_out(received).await?;
+            // Others have their turn before more of a large transaction is read.
+            yield_now().await;
+        }
+        result
     }
 
-    async fn copy_data(&mut self, payload: Bytes) -> Result<(), LogError> {
-        match parse_copy_data(payload)? {
-            ReplicationCopyData::XLogData { wal_start, data, .. } => {
-                self.hand_out(LogEvent::Message { lsn: Lsn(wal_start.as_u64()), bytes: data }).await
-            }
-            ReplicationCopyData::KeepAlive { wal_end, reply_requested, .. } => {
-                if reply_requested {
-                    self.report().await?;
-                }
-                self.hand_out(LogEvent::KeepAlive { wal_end: Lsn(wal_end.as_u64()) }).await
-            }
-        }
-    }
-
-    /// Queues an event, when there is space for it.
-    async fn hand_out(&mut self, event: LogEvent) -> Result<(), LogError> {
-        let cost = event.cost().min(self.queue.bytes_max);
+    /// Queues events, when there is space for them.
+    async fn hand_out(&mut self, received: Batch) -> Result<(), LogError> {
+        let cost = received.cost.min(self.queue.bytes_max);
         let cost = u32::try_from(cost).expect("the queue has fewer bytes");
         let space = Arc::clone(&self.queue.space);
         let mut space = pin!(space.acquire_many_owned(cost));
@@ -123,8 +130,9 @@ impl Task {
             }
             self.last_received = Instant::now();
         };
+        let events = QueuedEvents { events: received.events.into_iter(), _space: Some(permit) };
         // The reader is gone: the session was dropped.
-        self.queue.events.try_send((event, permit)).map_err(|_closed| LogError::Closed)
+        self.queue.sender.try_send(events).map_err(|_closed| LogError::Closed)
     }
 
     /// Reports the progress, and asks for an answer.
@@ -141,13 +149,43 @@ impl Task {
     }
 }
 
-impl LogEvent {
+/// What was received at once.
+#[derive(Default)]
+struct Batch {
+    events: Vec<LogEvent>,
     /// What it takes of the queue, in bytes.
-    fn cost(&self) -> usize {
-        match self {
-            Self::Message { bytes, .. } => bytes.len() + EVENT_BYTES,
-            Self::KeepAlive { .. } => EVENT_BYTES,
+    cost: usize,
+    /// Whether the server asks for a report.
+    reply_requested: bool,
+}
+
+impl Batch {
+    /// Takes all messages that were read whole.
+    fn take_from(&mut self, connection: &mut LogConnection) -> Result<(), LogError> {
+        while let Some(message) = connection.received()? {
+            match message.tag {
+                kind::COPY_DATA => self.copy_data(message.payload)?,
+                kind::ERROR => return Err(LogError::from_response(&message.payload)),
+                kind::COPY_DONE => return Err(LogError::Closed),
+                _ => {}
+            }
         }
+        Ok(())
+    }
+
+    fn copy_data(&mut self, payload: Bytes) -> Result<(), LogError> {
+        match parse_copy_data(payload)? {
+            ReplicationCopyData::XLogData { wal_start, data, .. } => {
+                self.cost += data.len() + EVENT_BYTES;
+                self.events.push(LogEvent::Message { lsn: Lsn(wal_start.as_u64()), bytes: data });
+            }
+            ReplicationCopyData::KeepAlive { wal_end, reply_requested, .. } => {
+                self.cost += EVENT_BYTES;
+                self.reply_requested |= reply_requested;
+                self.events.push(LogEvent::KeepAlive { wal_end: Lsn(wal_end.as_u64()) });
+            }
+        }
+        Ok(())
     }
 }
 
