@@ -18,6 +18,7 @@ mod connection;
 mod election;
 mod error;
 mod feedback;
+mod paced_socket;
 mod received;
 mod start;
 mod stream;

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
+use super::paced_socket::PacedSocket;
 use super::{LogError, LogOptions, LogTls};
 use crate::crypto::AcceptAny;
 use crate::pem;
@@ -31,7 +32,7 @@ pub(super) async fn connect(options: &LogOptions) -> Result<Box<dyn Transport>, 
     let stream = TcpStream::connect((&*options.host, options.port)).await.map_err(LogError::Connect)?;
     stream.set_nodelay(true).map_err(LogError::Connect)?;
     if options.tls == LogTls::Off {
-        return Ok(Box::new(stream));
+        return Ok(Box::new(PacedSocket::new(stream)));
     }
     negotiate(stream, options).await
 }
@@ -42,14 +43,14 @@ async fn negotiate(mut stream: TcpStream, options: &LogOptions) -> Result<Box<dy
     // Exactly one byte: what else were in the buffer could be from someone who adds to the unencrypted stream.
     match stream.read_u8().await.map_err(LogError::Connect)? {
         b'S' => {}
-        b'N' if options.tls == LogTls::Prefer => return Ok(Box::new(stream)),
+        b'N' if options.tls == LogTls::Prefer => return Ok(Box::new(PacedSocket::new(stream))),
         b'N' => return Err(LogError::TlsRefused),
         other => return Err(LogError::Protocol(format!("the response {other} to a request for TLS"))),
     }
     let config = config(&options.tls).map_err(LogError::Tls)?;
     let name = ServerName::try_from(options.host.clone());
     let name = name.map_err(|error| LogError::Tls(io::Error::other(error)))?;
-    let encrypted = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let encrypted = TlsConnector::from(Arc::new(config)).connect(name, PacedSocket::new(stream));
     Ok(Box::new(encrypted.await.map_err(LogError::Tls)?))
 }
 
