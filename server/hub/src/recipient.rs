@@ -3,6 +3,7 @@
 //! It names the member and does not keep it in the room: what is sent after the member has left goes nowhere.
 
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 
 use crate::frame::Frame;
 use crate::membership::Membership;
@@ -40,9 +41,15 @@ impl Recipient {
         }
     }
 
-    /// Whether more waits for the member than for one that reads as fast as it is written to.
+    /// Whether more waits for the member than for one that reads as fast as it is written to. Not once nothing is sent any more.
     pub fn is_backlogged(&self) -> bool {
-        self.outbox().is_some_and(|outbox| outbox.is_backlogged())
+        self.outbox().is_some_and(|outbox| outbox.is_backlogged() && !outbox.is_closed())
+    }
+
+    /// Ready when the member is not [backlogged](Self::is_backlogged). Otherwise the task is woken when the client has read much of
+    /// what waits, and not when its tenant has memory again. The last task that has called it is.
+    pub fn poll_caught_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.outbox().map_or(Poll::Ready(()), |outbox| outbox.poll_caught_up(cx))
     }
 
     fn outbox(&self) -> Option<Arc<Outbox>> {

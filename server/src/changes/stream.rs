@@ -3,6 +3,7 @@
 //! One task handles them, batch after batch: what it waits for, such as the policies of a table, holds back nothing but
 //! changes of this tenant. While it waits the reader fills the next batch, and then stops to read; PostgreSQL keeps the rest.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use hub::Frame;
 use hub::Offer;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use wire::pgoutput::{self, LogMessage};
 
 use super::completed_rows::{CompletedRows, IncompleteRows};
@@ -43,8 +44,8 @@ const RIGHTS_MAX_AGE: Duration = Duration::from_secs(1);
 /// Changes that are sent, or messages, before others have their turn on this thread: a third of a millisecond.
 const HANDLED_AT_ONCE: usize = 128;
 
-/// How often it is looked whether a client that reads slowly has caught up.
-const BACKLOG_POLL: Duration = Duration::from_millis(1);
+/// How often it is looked whether there is memory again for a client that was left without. Who has it frees it without an event.
+const MEMORY_POLL: Duration = Duration::from_millis(20);
 
 /// The year 2000, since the year 1970.
 const POSTGRES_EPOCH: Duration = Duration::from_secs(946_684_800);
@@ -232,15 +233,14 @@ impl ChangeStream {
         (subscriber, frame): (&ChangeSubscriber, &Frame),
         receivers: Receivers,
     ) {
+        let mut caught_up = poll_fn(|cx| subscriber.recipient.poll_caught_up(cx));
         loop {
             if !subscriber.recipient.is_backlogged() {
                 self.waits.note_progress(receivers, Instant::now());
                 break;
             }
-            if !self.waits.may_wait(receivers, Instant::now()) {
-                break;
-            }
-            sleep(BACKLOG_POLL).await;
+            let Some(wait) = self.waits.may_wait(receivers, Instant::now()) else { break };
+            let _looked_at_again = timeout(wait.min(MEMORY_POLL), &mut caught_up).await;
         }
         match subscriber.send(frame) {
             Some(Offer::Queued | Offer::Evicted(_)) => tenant.metrics.changes_sent.increment(1),

@@ -50,11 +50,11 @@ impl WaitBudget {
         }
     }
 
-    /// Whether a client without room may be waited for a little longer.
-    pub(super) fn may_wait(&mut self, receivers: Receivers, now: Instant) -> bool {
+    /// How long a client without room may be waited for from now on, at most.
+    pub(super) fn may_wait(&mut self, receivers: Receivers, now: Instant) -> Option<Duration> {
         self.account(receivers, now);
         self.is_waiting = !self.left.is_zero();
-        self.is_waiting
+        self.is_waiting.then_some(self.left)
     }
 
     /// The time since it was looked at last was waited, or else may be waited once more.
@@ -73,10 +73,10 @@ impl WaitBudget {
 mod tests {
     use super::*;
 
-    /// Polls take longer than they should, as on a machine that has something else to do.
+    /// Waits take longer than they should, as on a machine that has something else to do.
     fn waited(budget: &mut WaitBudget, receivers: Receivers, now: &mut Instant) -> Duration {
         let begun = *now;
-        while budget.may_wait(receivers, *now) {
+        while budget.may_wait(receivers, *now).is_some() {
             *now += Duration::from_millis(3);
         }
         *now - begun

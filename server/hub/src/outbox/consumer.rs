@@ -4,8 +4,9 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
+use super::queue::OutboxQueue;
 use super::{Disconnect, Outbox};
 use crate::burst::Burst;
 use crate::memory::{MemoryKind, UNCHARGED_BYTES};
@@ -98,6 +99,11 @@ impl Outbox {
         let mut queue = self.queue.lock();
         queue.outstanding_frames -= frames;
         queue.outstanding_bytes -= bytes;
+        let awaiting = queue.take_awaiting();
+        drop(queue);
+        if let Some(waker) = awaiting {
+            waker.wake();
+        }
     }
 
     /// Frees queue memory beyond what an idle connection keeps.
@@ -112,12 +118,29 @@ impl Outbox {
     /// Whether so much is outstanding that the connection should not read more requests. Without memory that is what a blocked
     /// socket has left: replies to requests are charged whether or not there is any.
     pub fn is_backlogged(&self) -> bool {
-        let queue = self.queue.lock();
-        let (frames, bytes) = (queue.max_frames, queue.max_bytes);
+        self.is_backlog(&self.queue.lock())
+    }
+
+    fn is_backlog(&self, queue: &OutboxQueue) -> bool {
         let is_charged = queue.blocked || queue.outstanding_bytes > UNCHARGED_BYTES;
-        queue.outstanding_frames > frames / 2
-            || queue.outstanding_bytes > bytes / 2
-            || (is_charged && !self.memory.has_room_for(1))
+        queue.exceeds(2) || (is_charged && !self.memory.has_room_for(1))
+    }
+
+    /// Whether nothing is sent any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.lock().closed
+    }
+
+    /// Ready when it is not [backlogged](Self::is_backlogged), or nothing is sent any more. Otherwise the task is woken when at most a
+    /// quarter of what may be queued is outstanding, and not when there is memory again.
+    pub(crate) fn poll_caught_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.queue.lock();
+        if !self.is_backlog(&queue) || queue.closed {
+            return Poll::Ready(());
+        }
+        queue.is_awaited = true;
+        queue.awaited_by = Some(Box::new(cx.waker().clone()));
+        Poll::Pending
     }
 
     /// Drops what is queued and rejects further frames: nothing is sent after a close frame (RFC 6455
@@ -127,8 +150,12 @@ impl Outbox {
         queue.closed = true;
         let dropped = (mem::take(&mut queue.frames), queue.handles.take());
         queue.replaceable = None;
+        let awaiting = queue.take_awaiting();
         drop(queue);
         drop(dropped);
+        if let Some(waker) = awaiting {
+            waker.wake();
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct OutboxQueue {
     pub(super) max_frames: u32,
     /// The worker whose task the waker wakes.
     worker: WorkerId,
+    /// A task waits in `awaited_by`.
+    pub(super) is_awaited: bool,
     waker: Option<Waker>,
     /// Frames and bytes that are queued or taken by the connection, and not yet accepted by the socket.
     pub(super) outstanding_bytes: usize,
@@ -41,6 +43,8 @@ pub(super) struct OutboxQueue {
     pub(super) handles: Option<Box<MemoryCharge>>,
     /// Present once a replaceable entry was queued.
     pub(super) replaceable: Option<Box<Positions>>,
+    /// Waits until little is outstanding.
+    pub(super) awaited_by: Option<Box<Waker>>,
 }
 
 // The lock before the queue has 8 bytes, and so has the first frame in it.
@@ -54,6 +58,7 @@ impl OutboxQueue {
             max_bytes: bounds.bytes,
             max_frames: bounds.frames,
             worker: WorkerId::NONE,
+            is_awaited: false,
             waker: None,
             outstanding_bytes: 0,
             outstanding_frames: 0,
@@ -65,7 +70,23 @@ impl OutboxQueue {
             disconnect: None,
             handles: None,
             replaceable: None,
+            awaited_by: None,
         }
+    }
+
+    /// Whether more than a part of what may be queued is outstanding: 2 for half of it.
+    pub(super) fn exceeds(&self, part: u32) -> bool {
+        self.outstanding_frames > self.max_frames / part
+            || self.outstanding_bytes > self.max_bytes / part as usize
+    }
+
+    /// The task that waits, if so little is outstanding that it may continue.
+    pub(super) fn take_awaiting(&mut self) -> Option<Box<Waker>> {
+        if !self.is_awaited || (self.exceeds(4) && !self.closed) {
+            return None;
+        }
+        self.is_awaited = false;
+        self.awaited_by.take()
     }
 
     pub(super) fn register(&mut self, waker: &Waker) {

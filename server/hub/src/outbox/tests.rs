@@ -1,6 +1,7 @@
 //! Bounds, replacement, and what the connection finds.
 
-use std::task::Waker;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 
 use super::*;
 use crate::burst::Burst;
@@ -147,6 +148,35 @@ fn frames_count_until_the_socket_has_them() {
     assert_eq!(outbox.offer(&frame(10)), Offer::Full, "taken, but not yet written");
     outbox.written(1, 10);
     assert_eq!(outbox.offer(&frame(10)), Offer::Queued);
+}
+
+#[test]
+fn a_task_that_waits_for_a_slow_reader_is_woken_when_little_is_left_or_it_is_closed() {
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    let outbox = outbox(Bounds { frames: 8, bytes: 1_000 });
+    let offer_four = || (0..4).for_each(|_| assert_eq!(outbox.offer(&frame(10)), Offer::Queued));
+    offer_four();
+    assert!(outbox.poll_caught_up(&mut cx).is_ready(), "half is no backlog");
+    for end in [|outbox: &Outbox| outbox.written(2, 20), Outbox::close] {
+        offer_four();
+        assert!(outbox.poll_caught_up(&mut cx).is_pending());
+        taken(&outbox);
+        outbox.written(4, 40);
+        assert!(!woken.0.load(Ordering::Relaxed), "not at every write");
+        end(&outbox);
+        assert!(woken.0.swap(false, Ordering::Relaxed));
+        assert!(outbox.poll_caught_up(&mut cx).is_ready());
+        outbox.offer(&frame(10));
+        outbox.offer(&frame(10));
+    }
 }
 
 #[test]
