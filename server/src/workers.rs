@@ -154,9 +154,14 @@ pub async fn continue_for(party: Party, payer: &Payer) {
 /// Waits for the next time slice if the present one is used up. For work [in time slices](in_time_slices) that has many
 /// parts, between two of them.
 pub async fn pause_if_used_up() {
-    if SLICE_END.get().is_some_and(|end| Instant::now() >= end) {
+    if is_used_up() {
         tokio::task::yield_now().await;
     }
+}
+
+/// Whether the present time slice is used up. Not outside of one.
+pub fn is_used_up() -> bool {
+    SLICE_END.get().is_some_and(|end| Instant::now() >= end)
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use hub::{Frame, JoinConfirmation};
+use hub::{Frame, JoinConfirmation, Payer};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use crate::auth::Claims;
 use crate::node::Node;
 use crate::tenants::database::ChangeDemand;
 use crate::tenants::{Databases, Tenant};
+use crate::workers::in_time_slices;
 
 /// The most conditions of one binding, as upstream has it for the values of `in`.
 const FILTERS_MAX: usize = 100;
@@ -151,7 +152,9 @@ impl PostgresChanges {
         let until = (self.tasks.clone(), self.stop.child_token());
         let changes = ChangesOfTenant::new((&self.node, &self.databases), tenant, queue, until);
         let changes = Arc::new(changes);
-        changes.spawn(feed::handle(Arc::downgrade(&changes), sessions));
+        // With the time of the tenant, as its connections: a large transaction delays no broadcasts.
+        let payer = Arc::new(Payer::new(tenant.memory.party()));
+        changes.spawn(in_time_slices(payer, feed::handle(Arc::downgrade(&changes), sessions)));
         changes.spawn(Arc::clone(&changes.notices).run());
         tenants.insert(Arc::clone(&tenant.id), Arc::downgrade(&changes));
         changes

@@ -1,7 +1,8 @@
 //! The changes of one tenant on their way from the write-ahead log to subscribers, in the order of commits.
 //!
-//! One task handles them, batch after batch: what it waits for, such as the policies of a table, holds back nothing but
-//! changes of this tenant. While it waits the reader fills the next batch, and then stops to read; PostgreSQL keeps the rest.
+//! One task handles them, batch after batch, in time slices of the tenant: what it waits for, such as the policies of a table,
+//! holds back nothing but changes of this tenant. While it waits the reader fills the next batch, and then stops to read;
+//! PostgreSQL keeps the rest.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -10,8 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 use hub::Frame;
 use hub::Offer;
-use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use wire::pgoutput::{self, LogMessage};
 
 use super::completed_rows::{CompletedRows, IncompleteRows};
@@ -32,6 +32,7 @@ use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
 use crate::tenants::database::DatabaseFailure;
 use crate::tenants::database::changes::RowRights;
+use crate::workers::{is_used_up, pause_if_used_up};
 
 /// Matches that are handled together, of 8 bytes, and conditions on them that the database evaluates, of 12. More are handled one
 /// part after the other. With a thousand subscribers under row level security it is 262 rows: what the database does for each of
@@ -41,8 +42,8 @@ const MATCHES_MAX: usize = 1 << 18;
 /// How long what roles may read is taken to be the same.
 const RIGHTS_MAX_AGE: Duration = Duration::from_secs(1);
 
-/// Changes that are sent, or messages, before others have their turn on this thread: a third of a millisecond.
-const HANDLED_AT_ONCE: usize = 128;
+/// Messages for which no channel has subscribed, between two looks whether the time slice is used up.
+const MESSAGES_PER_LOOK: usize = 16;
 
 /// How often it is looked whether there is memory again for a client that was left without. Who has it frees it without an event.
 const MEMORY_POLL: Duration = Duration::from_millis(20);
@@ -84,6 +85,7 @@ impl ChangeStream {
             let completed = self.complete(changes, part).await;
             let mut rest = part;
             while !rest.is_empty() {
+                pause_if_used_up().await;
                 let (collected, next) = self.collect(changes, (rest, &completed));
                 rest = next;
                 if !collected.matches.found.is_empty() {
@@ -142,10 +144,14 @@ impl ChangeStream {
         changes.subscriptions.with(|state| {
             let mut collected = Collected::default();
             for (place, message) in messages.iter().enumerate() {
-                if collected.matches.len() >= MATCHES_MAX {
-                    return (collected, &messages[place..]);
-                }
+                let before = collected.changes.len();
                 self.collect_one(state, (message, completed), &mut collected);
+                let is_looked_at = collected.changes.len() > before || place % MESSAGES_PER_LOOK == 0;
+                let is_full = collected.matches.len() >= MATCHES_MAX;
+                // What is asked of the database for few rows costs it as much as for many, so these are collected longer.
+                if is_full || (is_looked_at && is_used_up() && !collected.is_asked()) {
+                    return (collected, &messages[place + 1..]);
+                }
             }
             (collected, &[])
         })
@@ -205,23 +211,17 @@ impl ChangeStream {
         let converted = ConvertedRows::read(changes, (&rows, &matches), &mut self.excluded).await;
         let rows = converted.put_into(rows);
         let receivers = Receivers::of(&matches);
-        let mut handled = 0;
         for of_change in matches.found.chunk_by(|one, next| one.change == next.change) {
             let change = &rows[of_change[0].change as usize];
             let mut written = WrittenChange::new(change, (&mut layouts, bytes_max));
-            handled += 1;
             for (to, ids) in delivery::by_receiver(&matches, of_change) {
+                pause_if_used_up().await;
                 if !is_within_rate(changes, &to.subscriber, ids.len()) {
                     continue;
                 }
                 if let Some(frame) = written.frame(to, ids) {
-                    handled += 1;
                     self.send_one(&changes.tenant, (&to.subscriber, &frame), receivers).await;
                 }
-            }
-            if handled >= HANDLED_AT_ONCE {
-                handled = 0;
-                yield_now().await;
             }
         }
     }
@@ -276,11 +276,10 @@ async fn look_up(
     collected: &mut Collected<'_>,
     excluded: &mut Excluded,
 ) -> Result<(), DatabaseFailure> {
-    let Collected { changes: rows, matches, transactions } = collected;
-    let has_lookups = matches.candidates.iter().any(|one| one.row_rights != RowRights::Everyone);
-    if matches.asked.is_empty() && !has_lookups {
+    if !collected.is_asked() {
         return Ok(());
     }
+    let Collected { changes: rows, matches, transactions } = collected;
     let database = changes.database()?;
     evaluation::evaluate((changes, &database), rows, matches, excluded).await?;
     let transactions = (&transactions[..], changes.row_match());
@@ -296,4 +295,12 @@ struct Collected<'m> {
     matches: Matches,
     /// The transactions that have written them, without their epoch.
     transactions: Vec<u32>,
+}
+
+impl Collected<'_> {
+    /// Whether the database has to be asked about some of them.
+    fn is_asked(&self) -> bool {
+        let Matches { candidates, asked, .. } = &self.matches;
+        !asked.is_empty() || candidates.iter().any(|one| one.row_rights != RowRights::Everyone)
+    }
 }
