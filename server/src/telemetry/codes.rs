@@ -194,8 +194,9 @@ codes! {
     /// Changes of tables are not kept while no node reads them (`changes.durable`): the database does not limit what a slot may
     /// retain, or has no slot for it. Ours.
     DurableSlotRefused: Warning, [Log], "<why>";
-    /// The slot that keeps changes of tables was dropped, because it retains too much of the log. Ours.
-    DurableSlotDropped: Error, [Log], "<how much>";
+    /// The slot that keeps changes of tables was dropped, because it retains too much of the log, or the log cannot be read from
+    /// there. Ours.
+    DurableSlotDropped: Error, [Log], "<why>";
     /// The schema `realtime` cannot be made in the database of a tenant, or is missing there.
     MigrationsFailedToRun: Error, [Log], "<why>";
     /// The partitions of `realtime.messages` cannot be made or deleted.

@@ -169,7 +169,7 @@ fn action(code: Code) -> &'static str {
             "Set `max_slot_wal_keep_size` of the database to what its disk has room for, raise its `max_replication_slots`, or turn off `changes.durable`."
         }
         Code::DurableSlotDropped => {
-            "Raise `max_slot_wal_keep_size`, lower `changes.resume_wait`, or see why the server reads slowly. The slot is made again."
+            "If it retains too much: raise `max_slot_wal_keep_size`, lower `changes.resume_wait`, or see why the server reads slowly. If sessions fail: see the reason. The slot is made again."
         }
         Code::MigrationsFailedToRun => {
             "Give the role of the server what the reason names, or make the schema by `realtime-server migrate --tenant` with another role."

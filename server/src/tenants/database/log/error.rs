@@ -82,6 +82,17 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// Whether a session cannot go on because of what is in the log, so that the next one fails there too. If not, the database or the
+    /// connection is away, or refuses sessions.
+    pub fn is_of_content(&self) -> bool {
+        match self {
+            Self::PublicationMissing(_) | Self::TooLarge { .. } | Self::Protocol(_) => true,
+            // Connections, resources and operators have classes of their own.
+            Self::Server { code, .. } => !["08", "53", "57"].iter().any(|class| code.starts_with(class)),
+            _ => false,
+        }
+    }
+
     /// From an `ErrorResponse`.
     pub(super) fn from_response(payload: &[u8]) -> Self {
         let fields = ErrorFields::parse(payload);

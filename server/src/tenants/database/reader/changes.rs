@@ -48,6 +48,7 @@ pub(super) struct ChangesStream {
 pub(super) struct ChangesSession {
     following: Arc<ChangeFollowing>,
     batches: mpsc::Sender<ChangeBatch>,
+    durable: Option<Arc<DurableChanges>>,
     draining: CancellationToken,
     transaction: TransactionRows,
 }
@@ -119,7 +120,8 @@ impl LogStream for ChangesStream {
         let session = ChangeSession { has_gap, was_unavailable: following.take_unavailable() };
         let batches = self.sink.begin(session);
         let transaction = TransactionRows::after(following.progress.partial());
-        ChangesSession { following, batches, draining: self.draining.clone(), transaction }
+        let (durable, draining) = (self.durable.clone(), self.draining.clone());
+        ChangesSession { following, batches, durable, draining, transaction }
     }
 
     async fn read(
@@ -165,7 +167,12 @@ impl ChangesSession {
         loop {
             let batch = match UnsentBatch::read(log, &mut self.transaction).await {
                 Ok(batch) => batch,
-                Err(error) => return described(&error),
+                Err(error) => {
+                    if let Some(durable) = &self.durable {
+                        durable.note_failure(&error);
+                    }
+                    return described(&error);
+                }
             };
             if batch.messages.is_empty() {
                 self.confirm_idle(log, &batch);

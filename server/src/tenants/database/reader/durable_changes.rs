@@ -16,11 +16,12 @@ use tracing::info;
 use wire::pgoutput::Lsn;
 
 use super::durable_slot::{CONNECTION_NAME, DurableSlot, DurableSlotProgress};
+use super::session_failures::SessionFailures;
 use super::sightings::Sightings;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::change_following::ChangeFollowing;
 use crate::tenants::database::changes::ask;
-use crate::tenants::database::log::SlotSource;
+use crate::tenants::database::log::{LogError, SlotSource};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 use crate::tenants::{DurableStatus, TenantStatus};
 
@@ -46,6 +47,7 @@ pub(super) struct DurableChanges {
     /// Cancelled when clients are disconnected because the server stops.
     pub(super) draining: CancellationToken,
     sightings: Mutex<Sightings>,
+    failures: Mutex<SessionFailures>,
 }
 
 /// What becomes of the slot when this node does not use the database any more.
@@ -67,7 +69,8 @@ impl DurableChanges {
     ) -> Option<Arc<Self>> {
         let resume_wait = database.spec.resume_wait?;
         let (following, sightings) = (Arc::clone(&database.changes), Mutex::new(Sightings::new(resume_wait)));
-        Some(Arc::new(Self { upstream, resume_wait, following, draining, sightings }))
+        let failures = Mutex::default();
+        Some(Arc::new(Self { upstream, resume_wait, following, draining, sightings, failures }))
     }
 
     /// How long changes wait for subscribers.
@@ -86,6 +89,11 @@ impl DurableChanges {
         let slot = DurableSlot::new(&database.tenant, &self.upstream, oid);
         let progress = self.look(database, &slot, "").await?;
         if !progress.is_there || !self.stays(database, &slot, &progress).await? {
+            return Ok(SlotSource::LogEnd);
+        }
+        let obstacle = self.failures.lock().obstacle(&self.following.progress);
+        if let Some(reason) = obstacle {
+            self.give_up(database, &slot, &reason).await?;
             return Ok(SlotSource::LogEnd);
         }
         Ok(SlotSource::Copy { slot: slot.name().to_owned(), handled: self.following.progress.position() })
@@ -153,10 +161,22 @@ impl DurableChanges {
             return Ok(false);
         }
         let Some(reason) = progress.harm(slot.name()) else { return Ok(true) };
-        self.drop(database, slot).await?;
-        self.following.set_durable(Some(DurableStatus::Missing));
-        database.reports().record(Code::DurableSlotDropped.at(Scope::Log), &reason);
+        self.give_up(database, slot, &reason).await?;
         Ok(false)
+    }
+
+    /// Drops the slot for this reason. It is made again while a session reads.
+    async fn give_up(
+        &self,
+        database: &TenantDatabase,
+        slot: &DurableSlot,
+        reason: &str,
+    ) -> Result<(), DatabaseFailure> {
+        self.drop(database, slot).await?;
+        *self.failures.lock() = SessionFailures::default();
+        self.following.set_durable(Some(DurableStatus::Missing));
+        database.reports().record(Code::DurableSlotDropped.at(Scope::Log), reason);
+        Ok(())
     }
 
     async fn look(
@@ -284,6 +304,11 @@ impl DurableChanges {
             connection = advance(connection, &slot, handled).await?;
         }
         Ok(connection.close().await?)
+    }
+
+    /// A session has ended.
+    pub(super) fn note_failure(&self, error: &LogError) {
+        self.failures.lock().note(error);
     }
 
     /// A session begins, with this slot.

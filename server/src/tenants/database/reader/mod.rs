@@ -15,6 +15,7 @@ mod messages;
 mod messages_table;
 mod names;
 mod options;
+mod session_failures;
 mod sightings;
 mod slot_wait;
 mod transaction_rows;
