@@ -30,6 +30,7 @@ mod tables;
 mod types;
 mod visibility;
 mod visibility_answer;
+mod visibility_attempt;
 mod visibility_statement;
 
 use futures_util::future::BoxFuture;

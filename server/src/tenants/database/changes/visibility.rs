@@ -4,14 +4,18 @@
 //! Many clients are asked about in one round trip, each in a subtransaction that is rolled back: neither an error nor a setting of
 //! one reaches the next. All see one snapshot (`REPEATABLE READ`).
 
-use sqlx::{Executor as _, PgConnection, Row as _};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::super::{DatabaseFailure, TenantDatabase};
+use super::ChangeTable;
 use super::logged_rows::{Hindrance, LoggedRows, RowsInSql};
 use super::visibility_answer::{VisibilityAnswer, parse};
+use super::visibility_attempt::{LookupAttempt, attempt};
 use super::visibility_statement::{Client, LookupStatement};
-use super::{ChangeTable, ask};
-use crate::telemetry::codes::Scope;
+use crate::telemetry::codes::{Code, Scope};
 
 /// The most pairs of a client and a key of one statement, which bounds the answer. A client counts as one more, for its role.
 const PAIRS_PER_STATEMENT: usize = 100_000;
@@ -21,6 +25,9 @@ const CLAIM_BYTES_PER_STATEMENT: usize = 1 << 20;
 
 /// The most rows of one statement that are asked about again, each alone, because a policy fails for one of them.
 const ROW_BY_ROW_MAX: usize = 1_000;
+
+/// The time for all questions about a table, as a multiple of `database.query_timeout`, which is that of a statement.
+const TIMEOUTS_PER_TABLE: u32 = 2;
 
 /// Instead of a role: it would reset the session to that of the server, which may see more.
 const RESET_ROLE: &str = "none";
@@ -37,11 +44,12 @@ pub struct VisibilityQuestion<'a> {
 }
 
 impl TenantDatabase {
-    /// Which rows of `table` may be seen, for each question, in order.
+    /// Which rows of `table` may be seen, for each question, in order. It takes twice `database.query_timeout` at most, if the database
+    /// answers other questions.
     ///
     /// # Errors
     /// When the database does not answer, or refuses the keys; when the table has no primary key. A role or a policy that fails is
-    /// the error of one question.
+    /// the error of one question, and so is that there was no time for it ([`Code::QueryCanceled`]).
     pub async fn visible_rows(
         &self,
         table: &ChangeTable,
@@ -56,10 +64,11 @@ impl TenantDatabase {
             false => Err(unknown_role(question.role)),
         });
         let mut found: Vec<_> = found.collect();
+        let mut time = LookupTime::of(self);
         for range in rows.parts() {
             let offset = range.start;
             let part = Part { database: self, rows: RowsInSql { table, rows: rows.part(range) } };
-            if let Err(hindrance) = part.find(questions, offset, &mut found).await? {
+            if let Err(hindrance) = part.find((questions, offset), &mut found, &mut time).await? {
                 return Ok(Err(hindrance));
             }
         }
@@ -87,9 +96,9 @@ impl Part<'_> {
     /// Adds what is visible of these keys, the first of which has the index `offset`.
     async fn find(
         &self,
-        questions: &[VisibilityQuestion<'_>],
-        offset: usize,
+        (questions, offset): (&[VisibilityQuestion<'_>], usize),
         found: &mut [VisibleRows],
+        time: &mut LookupTime,
     ) -> Result<Result<(), Hindrance>, DatabaseFailure> {
         let first = u32::try_from(offset).unwrap_or(u32::MAX);
         let end = first.saturating_add(u32::try_from(self.rows.rows.keys.len()).unwrap_or(u32::MAX));
@@ -102,11 +111,11 @@ impl Part<'_> {
                 clients.push(Client { role: question.role, claims: question.claims, keys });
             }
         }
-        let mut answers = match self.ask_all(&clients).await? {
+        let mut answers = match self.ask_all(&clients, time).await? {
             Ok(answers) => answers,
             Err(hindrance) => return Ok(Err(hindrance)),
         };
-        self.ask_row_by_row(&clients, &mut answers).await?;
+        self.ask_row_by_row(&clients, &mut answers, time).await?;
         for (index, visible) in indices.into_iter().zip(answers) {
             let all = &mut found[index];
             match visible {
@@ -121,14 +130,21 @@ impl Part<'_> {
     async fn ask_all(
         &self,
         clients: &[Client<'_>],
+        time: &mut LookupTime,
     ) -> Result<Result<Vec<VisibleRows>, Hindrance>, DatabaseFailure> {
         let mut answers = Vec::with_capacity(clients.len());
         while answers.len() < clients.len() {
+            let Some(time_of_statement) = time.of_next() else {
+                answers.resize(clients.len(), Err(time.over.clone()));
+                break;
+            };
             let rest = &clients[answers.len()..];
-            match self.ask(&rest[..at_once(rest)]).await? {
+            match self.ask(&rest[..at_once(rest)], time_of_statement).await? {
                 VisibilityAnswer::Found(some) => answers.extend(some),
                 VisibilityAnswer::TooEarly => return Ok(Err(Hindrance::TooEarly)),
                 VisibilityAnswer::Renamed => return Ok(Err(Hindrance::Renamed)),
+                VisibilityAnswer::Canceled => {}
+                VisibilityAnswer::None(failure) => time.end(failure),
             }
         }
         Ok(Ok(answers))
@@ -139,6 +155,7 @@ impl Part<'_> {
         &self,
         clients: &[Client<'_>],
         answers: &mut [VisibleRows],
+        time: &mut LookupTime,
     ) -> Result<(), DatabaseFailure> {
         let (mut singles, mut of) = (Vec::new(), Vec::new());
         for (index, Client { role, claims, keys }) in clients.iter().enumerate() {
@@ -148,10 +165,19 @@ impl Part<'_> {
                 of.resize(singles.len(), index);
             }
         }
-        let Ok(found) = self.ask_all(&singles).await? else { return Ok(()) };
+        let Ok(found) = self.ask_all(&singles, time).await? else { return Ok(()) };
         for (index, keys) in of.into_iter().zip(found) {
-            let Ok(keys) = keys else { continue };
+            let keys = match keys {
+                Ok(keys) => keys,
+                Err(failure) => {
+                    if failure.code == Code::QueryCanceled {
+                        answers[index] = Err(failure);
+                    }
+                    continue;
+                }
+            };
             match &mut answers[index] {
+                Err(failure) if failure.code == Code::QueryCanceled => {}
                 Ok(all) => all.extend(keys),
                 Err(_) if keys.is_empty() => {}
                 Err(failure) => {
@@ -163,24 +189,43 @@ impl Part<'_> {
         Ok(())
     }
 
-    async fn ask(&self, clients: &[Client<'_>]) -> Result<VisibilityAnswer, DatabaseFailure> {
-        let text = LookupStatement {
-            rows: self.rows,
-            clients,
-            // A client that takes the rest of the time for itself is slow itself.
-            time: self.database.spec.usage.query_timeout / 2,
-        }
-        .text();
-        let answer =
-            ask(self.database, text.as_str(), |connection, text| Box::pin(answer(connection, text))).await?;
+    async fn ask(&self, clients: &[Client<'_>], time: Duration) -> Result<VisibilityAnswer, DatabaseFailure> {
+        let statement = LookupStatement { rows: self.rows, clients, time, tag: Uuid::new_v4().simple() };
+        let answer = match attempt(self.database, &statement).await? {
+            LookupAttempt::Answered(answer) => answer,
+            LookupAttempt::Unanswered(failure) => return Ok(VisibilityAnswer::None(failure)),
+        };
         parse(&answer, self.rows.rows.keys.len(), clients)
             .map_err(|failure| self.database.note_failure(failure))
     }
 }
 
-async fn answer(connection: &mut PgConnection, text: &str) -> Result<String, sqlx::Error> {
-    let row = connection.fetch_one(sqlx::raw_sql(text)).await?;
-    row.try_get::<Option<String>, _>("visible").map(Option::unwrap_or_default)
+/// How long questions about one table may take.
+struct LookupTime {
+    until: Instant,
+    of_statement: Duration,
+    /// Why nothing is asked after that.
+    over: DatabaseFailure,
+}
+
+impl LookupTime {
+    fn of(database: &TenantDatabase) -> Self {
+        let of_statement = database.spec.usage.query_timeout;
+        let over = DatabaseFailure::new(Code::QueryCanceled, "policies take too long together");
+        Self { until: Instant::now() + TIMEOUTS_PER_TABLE * of_statement, of_statement, over }
+    }
+
+    /// The time of the next statement, if there is some.
+    fn of_next(&self) -> Option<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        Some(left.min(self.of_statement)).filter(|time| !time.is_zero())
+    }
+
+    /// Nothing more is asked, because of this.
+    fn end(&mut self, failure: DatabaseFailure) {
+        self.until = Instant::now();
+        self.over = failure;
+    }
 }
 
 /// How many of `clients`, and at least one, are asked about at once.

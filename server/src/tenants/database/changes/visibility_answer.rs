@@ -18,6 +18,7 @@ use std::collections::HashMap;
 
 use super::super::DatabaseFailure;
 use super::visibility_statement::Client;
+use crate::telemetry::codes::Code;
 
 /// What a statement has found out.
 #[derive(Debug)]
@@ -26,6 +27,10 @@ pub(super) enum VisibilityAnswer {
     TooEarly,
     /// The table, or a column of its key, has another name by now.
     Renamed,
+    /// It has taken too long before any client was asked about, as for a table that is locked.
+    Canceled,
+    /// The policies have prevented an answer, and would again.
+    None(DatabaseFailure),
     /// The indices of visible keys, for the first clients that were asked about.
     Found(Vec<Result<Vec<u32>, DatabaseFailure>>),
 }
@@ -46,7 +51,12 @@ pub(super) fn parse(
         return Ok(VisibilityAnswer::Renamed);
     }
     if let Some(noted) = answer.strip_prefix("failed ") {
-        return Err(failure(noted));
+        let failure = failure(noted);
+        return if failure.code == Code::QueryCanceled {
+            Ok(VisibilityAnswer::Canceled)
+        } else {
+            Err(failure)
+        };
     }
     read(answer, keys, clients).map(VisibilityAnswer::Found).ok_or_else(|| {
         DatabaseFailure::of_state("22000", "", "the answer about visible rows is not what was asked for")
@@ -145,6 +155,7 @@ mod tests {
         );
         assert_eq!(found[4].as_ref().unwrap_err().reason, "no (42501)");
         assert!(matches!(parse("early", 3, &clients(1)), Ok(VisibilityAnswer::TooEarly)));
+        assert!(matches!(parse("failed 57014 late", 3, &clients(1)), Ok(VisibilityAnswer::Canceled)));
         assert_eq!(parse("failed 22P02 bad", 3, &clients(1)).unwrap_err().reason, "bad (22P02)");
     }
 

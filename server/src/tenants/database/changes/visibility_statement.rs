@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
+use uuid::fmt::Simple;
 
 use super::super::literal::array_literal;
 use super::json_question::FORMATS;
@@ -20,8 +20,11 @@ use super::logged_rows::RowsInSql;
 pub(super) struct LookupStatement<'a> {
     pub(super) rows: RowsInSql<'a>,
     pub(super) clients: &'a [Client<'a>],
-    /// When this has passed, the clients that are left are not asked about.
+    /// How long it may take. When half of that has passed, the clients that are left are not asked about: one that takes the rest for
+    /// itself is slow itself.
     pub(super) time: Duration,
+    /// Is in no other statement, and in none of the literals.
+    pub(super) tag: Simple,
 }
 
 /// For whom.
@@ -36,13 +39,13 @@ impl LookupStatement<'_> {
     /// It returns a row with the column `visible`, which `visibility_answer` reads. Plans are not compiled (`jit`), which takes
     /// longer than any lookup. With `row_security = off`, as a role may have it, each policy would be an error.
     pub(super) fn text(&self) -> String {
-        // In none of the literals.
-        let tag = Uuid::new_v4().simple();
+        let (tag, timeout) = (self.tag, self.time.as_millis().max(1));
         let (too_early, is_renamed) = (self.rows.too_early(), self.rows.is_renamed(&[]));
         let (declarations, find_unchanged) = (self.declarations(), self.find_unchanged());
         let (find_positions, ask) = (self.find_positions(), self.ask());
         format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL jit TO off; SET LOCAL row_security TO on; DO $v{tag}$
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL jit TO off; SET LOCAL row_security TO on;
+            SET LOCAL statement_timeout TO {timeout}; DO $v{tag}$
             #variable_conflict use_variable
             DECLARE
                 {declarations}
@@ -91,7 +94,7 @@ impl LookupStatement<'_> {
             list_of.push(lists.len().to_string());
         }
         let (lists, list_of) = (array_literal(lists.iter().map(String::as_str)), list_of.join(","));
-        let milliseconds = self.time.as_millis();
+        let milliseconds = self.time.as_millis() / 2;
         format!(
             "roles constant text[] := {roles};
                 claims constant text[] := {claims};
