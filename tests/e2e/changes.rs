@@ -12,6 +12,7 @@ mod outages;
 mod policies;
 mod publication;
 mod roles;
+mod slow_policies;
 mod standby;
 mod storms;
 mod tables;
@@ -101,6 +102,10 @@ pub(crate) async fn system(client: &mut Client) -> (String, String) {
 
 pub(crate) async fn expect_subscribed(client: &mut Client) {
     assert_eq!(system(client).await, ("ok".to_owned(), "Subscribed to PostgreSQL".to_owned()));
+}
+
+pub(crate) async fn expect_gap(client: &mut Client) {
+    assert_eq!(system(client).await, ("ok".to_owned(), "Changes may have been missed".to_owned()));
 }
 
 /// The ids and the data of the next change.

@@ -7,9 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::supabase::changes::FilterOperator;
 
-use super::matching::Candidate;
+use super::excluded_viewers::ExcludedViewers;
 use super::viewer::Viewer;
-use crate::tenants::database::changes::RowRights;
 
 /// How long it is not asked again.
 const EXCLUSION: Duration = Duration::from_secs(60);
@@ -18,8 +17,7 @@ const EXCLUSION: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Excluded {
     filters: HashMap<ComparedFilter, Instant>,
-    /// With the viewer, so that no other one gets its address.
-    viewpoints: HashMap<(u32, Viewpoint), (Instant, Arc<Viewer>)>,
+    pub(super) viewers: ExcludedViewers<Viewer>,
     /// Tables whose generated columns are not read.
     generated: HashMap<u32, Instant>,
     /// Types whose values are not converted.
@@ -29,29 +27,12 @@ pub(super) struct Excluded {
 /// Type, operator and value of a filter.
 pub(super) type ComparedFilter = (u32, FilterOperator, Arc<str>);
 
-/// By whose rights rows are looked up. Where claims do not matter, the first viewer of a role stands for all.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Viewpoint {
-    OfRole(Box<str>),
-    /// By the address of the viewer, which the candidates keep.
-    OfViewer(usize),
-}
-
-impl Viewpoint {
-    pub(super) fn of(one: &Candidate) -> Self {
-        match one.row_rights {
-            RowRights::PerRole => Self::OfRole(one.viewer.role().into()),
-            _ => Self::OfViewer(Arc::as_ptr(&one.viewer).addr()),
-        }
-    }
-}
-
 impl Excluded {
     /// Asks again for what was excluded some time ago.
     pub(super) fn forget_old(&mut self) {
-        let Self { filters, viewpoints, generated, conversions } = self;
+        let Self { filters, viewers, generated, conversions } = self;
         filters.retain(|_, since| since.elapsed() < EXCLUSION);
-        viewpoints.retain(|_, (since, _)| since.elapsed() < EXCLUSION);
+        viewers.forget_after(EXCLUSION, Instant::now());
         generated.retain(|_, since| since.elapsed() < EXCLUSION);
         conversions.retain(|_, since| since.elapsed() < EXCLUSION);
     }
@@ -64,16 +45,6 @@ impl Excluded {
     /// Notes that they did. Returns whether that is new.
     pub(super) fn add_filter(&mut self, filter: &ComparedFilter) -> bool {
         self.filters.insert(filter.clone(), Instant::now()).is_none()
-    }
-
-    /// Whether the policies of a table took too long for a viewer.
-    pub(super) fn has_viewpoint(&self, table: u32, viewpoint: &Viewpoint) -> bool {
-        !self.viewpoints.is_empty() && self.viewpoints.contains_key(&(table, viewpoint.clone()))
-    }
-
-    /// Notes that they did.
-    pub(super) fn add_viewpoint(&mut self, table: u32, viewpoint: Viewpoint, viewer: &Arc<Viewer>) {
-        self.viewpoints.insert((table, viewpoint), (Instant::now(), Arc::clone(viewer)));
     }
 
     /// Whether the generated columns of a table could not be read.

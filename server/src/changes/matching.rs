@@ -146,7 +146,7 @@ impl Matches {
         &self.candidates[one.candidate as usize]
     }
 
-    /// Some matches are dropped, because nothing can be found out about them. Those whom they may have been for are notified.
+    /// Some matches are dropped, because nothing can be found out about them, for this reason. Those whom they may have been for are notified.
     pub(super) fn note_dropped(
         &self,
         changes: &ChangesOfTenant,
@@ -154,6 +154,15 @@ impl Matches {
         is_dropped: impl Fn(Match, &Candidate) -> bool,
     ) {
         changes.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
+        self.notify_dropped(changes, is_dropped);
+    }
+
+    /// Some matches are dropped. Those whom they may have been for are notified.
+    pub(super) fn notify_dropped(
+        &self,
+        changes: &ChangesOfTenant,
+        is_dropped: impl Fn(Match, &Candidate) -> bool,
+    ) {
         let mut notified = HashSet::new();
         for one in &self.found {
             let candidate = self.candidate(*one);

@@ -11,9 +11,9 @@
 //! | `stream`, `log_table`, `log_tables` | rows of the write-ahead log, in the order of commits |
 //! | `completed_rows`, `converted_rows` | what the log does not have of rows |
 //! | `matching`, `evaluation` | who a row is for |
-//! | `lookups`, `role_view` | who may see it |
+//! | `lookups`, `table_lookup`, `role_view` | who may see it |
 //! | `row_question` | how the database is asked about rows |
-//! | `excluded`, `outage` | what the database is not asked for now, and how long changes wait for it |
+//! | `excluded`, `excluded_viewers`, `outage` | what the database is not asked for now, and how long changes wait for it |
 //! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
 //! | `notices` | what subscribers are notified of when they miss changes |
 //!
@@ -39,6 +39,8 @@ mod delivery;
 mod evaluation;
 #[cfg(feature = "postgres")]
 mod excluded;
+#[cfg(feature = "postgres")]
+mod excluded_viewers;
 #[cfg(feature = "postgres")]
 mod feed;
 #[cfg(feature = "postgres")]
@@ -81,6 +83,8 @@ mod subscribing;
 mod subscription_progress;
 #[cfg(feature = "postgres")]
 mod subscriptions;
+#[cfg(feature = "postgres")]
+mod table_lookup;
 #[cfg(feature = "postgres")]
 mod tenant_changes;
 mod viewer;

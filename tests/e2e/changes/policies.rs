@@ -147,7 +147,7 @@ async fn a_slow_policy_of_one_user_delays_others_once() {
     }
     // Less than what the policy is given to answer once more.
     assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
-    bob.expect_quiet().await;
+    super::expect_gap(&mut bob).await;
     changes.rooms.world.stop().await;
 }
 

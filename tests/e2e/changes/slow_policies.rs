@@ -1,0 +1,121 @@
+//! Policies that take too long, or do not let the database answer: they hide rows of their table, and nothing else.
+
+use std::time::{Duration, Instant};
+
+use harness::{Client, eventually};
+use serde_json::{Value, json};
+
+use super::{Changes, TABLES, expect_gap, record};
+use crate::private_rooms::PrivateRooms;
+
+/// How long a question may take.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A published table of which policies decide, which call `public.decides`.
+const GUARDED: &str = "
+    CREATE TABLE public.guarded (id int PRIMARY KEY);
+    GRANT SELECT ON public.guarded TO authenticated;
+    ALTER PUBLICATION supabase_realtime ADD TABLE public.guarded;
+    ALTER TABLE public.guarded ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY own ON public.guarded FOR SELECT TO authenticated
+        USING (public.decides(current_setting('request.jwt.claims', true)::jsonb ->> 'sub'))";
+
+/// The sessions of the server that something runs on.
+const SESSIONS: &str = "
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'realtime_connect' AND state = 'active'";
+
+/// A server that gives up questions soon, and the table `guarded`, on whose policies this function decides for a user, `sub`.
+async fn guarded_by(may: &str) -> Changes {
+    let rooms = PrivateRooms::with(harness::Postgres::start(), |settings| {
+        settings.database.query_timeout = QUERY_TIMEOUT;
+    })
+    .await;
+    rooms.postgres.sql(TABLES);
+    rooms.postgres.sql(&format!(
+        "CREATE FUNCTION public.decides(sub text) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$ {may} $$; {GUARDED}"
+    ));
+    Changes { rooms }
+}
+
+/// Clients of different users that have subscribed to the table.
+async fn subscribed(changes: &Changes, users: u32) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for number in 0..users {
+        clients.push(changes.subscribed(&format!("user{number}"), &table("guarded")).await);
+    }
+    clients
+}
+
+fn table(name: &str) -> Value {
+    json!([{"schema": "public", "table": name}])
+}
+
+/// The time until a client receives what is written in another table after a row of `guarded`.
+async fn delay(changes: &Changes, other: &mut Client, id: u32) -> Duration {
+    changes.postgres().sql(&format!(
+        "INSERT INTO public.guarded VALUES ({id}); INSERT INTO public.todos (id) VALUES ({id})"
+    ));
+    let written = Instant::now();
+    assert_eq!(record(other).await["id"], id);
+    written.elapsed()
+}
+
+#[tokio::test]
+async fn a_policy_that_is_slow_for_all_takes_the_time_of_two_questions_once() {
+    let changes = guarded_by("BEGIN PERFORM pg_sleep(60); RETURN true; END").await;
+    let mut clients = subscribed(&changes, 10).await;
+    let mut other = changes.subscribed("other", &table("todos")).await;
+    let first = delay(&changes, &mut other, 1).await;
+    assert!(first < 4 * QUERY_TIMEOUT, "{first:?}");
+    for client in &mut clients {
+        expect_gap(client).await;
+    }
+    for id in 2..5 {
+        let next = delay(&changes, &mut other, id).await;
+        assert!(next < QUERY_TIMEOUT, "{next:?}");
+    }
+    let excluded = r#"realtime_changes_exclusions_total{tenant="default"}"#;
+    assert_eq!(changes.world().number(excluded).await, 2.0, "the first viewer, and its role");
+    // A client that comes later is not asked about either.
+    let mut late = changes.subscribed("late", &table("guarded")).await;
+    assert!(delay(&changes, &mut other, 5).await < QUERY_TIMEOUT);
+    expect_gap(&mut late).await;
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_that_ends_its_session_does_not_look_like_a_database_that_is_away() {
+    let changes = guarded_by("BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN true; END").await;
+    let mut clients = subscribed(&changes, 3).await;
+    let mut other = changes.subscribed("other", &table("todos")).await;
+    let first = delay(&changes, &mut other, 1).await;
+    assert!(first < 5 * QUERY_TIMEOUT, "{first:?}");
+    for client in &mut clients {
+        expect_gap(client).await;
+    }
+    assert!(delay(&changes, &mut other, 2).await < QUERY_TIMEOUT);
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_cancelled_leaves_no_session() {
+    let changes = guarded_by(
+        "BEGIN
+             LOOP
+                 BEGIN PERFORM pg_sleep(1); EXCEPTION WHEN query_canceled THEN NULL; END;
+             END LOOP;
+         END",
+    )
+    .await;
+    let mut clients = subscribed(&changes, 3).await;
+    let mut other = changes.subscribed("other", &table("todos")).await;
+    let first = delay(&changes, &mut other, 1).await;
+    assert!(first < 5 * QUERY_TIMEOUT, "{first:?}");
+    for client in &mut clients {
+        expect_gap(client).await;
+    }
+    assert!(delay(&changes, &mut other, 2).await < QUERY_TIMEOUT);
+    eventually("no session is left", async || changes.postgres().sql(SESSIONS) == "0").await;
+    changes.rooms.world.stop().await;
+}
