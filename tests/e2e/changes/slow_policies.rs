@@ -119,3 +119,22 @@ async fn a_policy_that_cannot_be_cancelled_leaves_no_session() {
     eventually("no session is left", async || changes.postgres().sql(SESSIONS) == "0").await;
     changes.rooms.world.stop().await;
 }
+
+#[tokio::test]
+async fn a_policy_that_raises_what_the_server_raises_shows_no_row_of_another_client() {
+    let changes = guarded_by(
+        "BEGIN
+             IF sub = 'user1' THEN RAISE EXCEPTION USING ERRCODE = 'RT000'; END IF;
+             RETURN true;
+         END",
+    )
+    .await;
+    let mut clients = subscribed(&changes, 3).await;
+    for id in 1..=3 {
+        changes.postgres().sql(&format!("INSERT INTO public.guarded VALUES ({id})"));
+        assert_eq!(record(&mut clients[0]).await["id"], id);
+        assert_eq!(record(&mut clients[2]).await["id"], id);
+    }
+    clients[1].expect_quiet().await;
+    changes.rooms.world.stop().await;
+}

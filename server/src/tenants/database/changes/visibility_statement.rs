@@ -114,6 +114,7 @@ impl LookupStatement<'_> {
                 may_read_all boolean;
                 seen tid[];
                 seen_numbers bigint[];
+                is_answered boolean;
                 answers text[] := '{{}}';
                 state text;
                 reason text;
@@ -181,6 +182,9 @@ impl LookupStatement<'_> {
         let (oid, keys, table, join) = (rows.table.oid, rows.keys(), rows.table(), self.join());
         format!(
             "BEGIN
+                        is_answered := false;
+                        seen := NULL;
+                        seen_numbers := NULL;
                         IF roles[n] IS DISTINCT FROM role THEN
                             role := roles[n];
                             may_read_all := positions IS NOT NULL
@@ -194,27 +198,28 @@ impl LookupStatement<'_> {
                             SELECT pg_catalog.array_agg(k.n) INTO seen_numbers FROM {keys} JOIN {table} ON {join}
                             WHERE k.n = ANY (numbers);
                         END IF;
+                        is_answered := true;
                         RAISE EXCEPTION USING ERRCODE = 'RT000';
-                    EXCEPTION
-                        WHEN SQLSTATE 'RT000' THEN
-                            IF NOT may_read_all THEN
-                                IF seen_numbers IS NOT NULL THEN
-                                    answers := pg_catalog.array_append(answers,
-                                        n || ' keys ' || pg_catalog.array_to_string(seen_numbers, ' '));
-                                END IF;
-                            ELSIF pg_catalog.cardinality(seen) = wanted_count THEN
-                                answers := pg_catalog.array_append(answers, n || ' all');
-                            ELSIF seen IS NOT NULL THEN
-                                answers := pg_catalog.array_append(answers,
-                                    n || ' at ' || pg_catalog.array_to_string(seen, ' '));
-                            END IF;
-                        WHEN query_canceled OR OTHERS THEN
-                            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
+                    EXCEPTION WHEN query_canceled OR OTHERS THEN
+                        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
+                        -- Policies may raise any error, that one too.
+                        IF NOT is_answered THEN
                             role := NULL;
                             answers := pg_catalog.array_append(answers, n || ' failed ' || state || ' '
                                 || pg_catalog.translate(pg_catalog.left(reason, 1000), E'\\n\\r', '  '));
-                            -- The time of the statement is over, and is not watched any more.
-                            EXIT WHEN state = '57014';
+                        ELSIF NOT may_read_all THEN
+                            IF seen_numbers IS NOT NULL THEN
+                                answers := pg_catalog.array_append(answers,
+                                    n || ' keys ' || pg_catalog.array_to_string(seen_numbers, ' '));
+                            END IF;
+                        ELSIF pg_catalog.cardinality(seen) = wanted_count THEN
+                            answers := pg_catalog.array_append(answers, n || ' all');
+                        ELSIF seen IS NOT NULL THEN
+                            answers := pg_catalog.array_append(answers,
+                                n || ' at ' || pg_catalog.array_to_string(seen, ' '));
+                        END IF;
+                        -- The time of the statement is over, and is not watched any more.
+                        EXIT WHEN state = '57014';
                     END;"
         )
     }
