@@ -228,6 +228,8 @@ impl Candidate {
         };
         let is_for_it = match form {
             Form::Refusal => refused.is_some(),
+            // Not even that there was a row.
+            Form::Deleted if !view.may_read_some => false,
             _ => refused.is_none() && !is_hidden() && view.may_read(&entry.filtered),
         };
         is_for_it.then(|| Self {

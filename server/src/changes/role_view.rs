@@ -12,6 +12,8 @@ use crate::tenants::database::changes::{ChangeTable, RowRights, TableColumn, Tab
 pub(super) struct RoleView {
     /// By the places of the columns in the catalog.
     is_readable: Box<[bool]>,
+    /// Whether it may read a column.
+    pub(super) may_read_some: bool,
     /// Whether it may read the whole primary key.
     pub(super) may_read_key: bool,
     /// The rows that it may see.
@@ -40,7 +42,8 @@ impl RoleView {
         };
         let is_readable: Box<[bool]> = table.columns.iter().map(may_read).collect();
         let may_read_key = table.primary_key.iter().all(|column| is_readable[*column]);
-        Self { is_readable, may_read_key, rows: rights.row_rights }
+        let may_read_some = is_readable.contains(&true);
+        Self { is_readable, may_read_some, may_read_key, rows: rights.row_rights }
     }
 
     /// Whether the role may read these columns, by their places in the catalog.

@@ -178,3 +178,21 @@ async fn a_role_that_the_server_may_not_act_as_is_refused_with_the_grant_that_pe
     eve.expect_quiet().await;
     changes.rooms.world.stop().await;
 }
+
+#[tokio::test]
+async fn deletions_do_not_reach_a_role_that_may_not_read_the_table() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "CREATE SCHEMA hidden; CREATE TABLE hidden.inside (id int PRIMARY KEY); GRANT SELECT ON hidden.inside TO authenticated;
+         CREATE TABLE public.revoked (id int PRIMARY KEY);
+         ALTER PUBLICATION supabase_realtime ADD TABLE hidden.inside, public.revoked",
+    );
+    let mut ann = changes.subscribed("ann", &json!([{"event": "DELETE", "schema": "*", "table": "*"}])).await;
+    changes.postgres().sql(
+        "INSERT INTO hidden.inside VALUES (1); INSERT INTO public.revoked VALUES (1); INSERT INTO public.todos VALUES (1, 'a', 'ann');
+         DELETE FROM hidden.inside; DELETE FROM public.revoked; DELETE FROM public.todos",
+    );
+    let (_, data) = change(&mut ann).await;
+    assert_eq!((&data["table"], &data["old_record"]), (&json!("todos"), &json!({"id": 1})));
+    changes.rooms.world.stop().await;
+}
