@@ -6,6 +6,13 @@ use serde_json::{Value, json};
 
 use super::{Changes, change, record};
 
+/// A column of which filters on the value `slow` take a minute.
+const SPEED: &str = "
+    CREATE FUNCTION public.slow() RETURNS boolean LANGUAGE sql AS $$
+        SELECT CASE current_setting('application_name') WHEN 'realtime_connect' THEN pg_sleep(60) IS NOT NULL ELSE true END $$;
+    CREATE DOMAIN public.speed AS text CHECK (CASE VALUE WHEN 'slow' THEN public.slow() ELSE true END);
+    ALTER TABLE public.todos ADD COLUMN speed public.speed";
+
 #[tokio::test]
 async fn filters_compare_as_the_database_does() {
     let changes = Changes::start().await;
@@ -81,12 +88,7 @@ async fn bindings_with_different_selections_are_messages_of_their_own() {
 #[tokio::test]
 async fn a_filter_that_takes_too_long_delays_others_for_a_moment_and_hides_its_rows() {
     let changes = Changes::start().await;
-    changes.postgres().sql(
-        "CREATE FUNCTION public.slow() RETURNS boolean LANGUAGE sql AS $$
-             SELECT CASE current_setting('application_name') WHEN 'realtime_connect' THEN pg_sleep(60) IS NOT NULL ELSE true END $$;
-         CREATE DOMAIN public.speed AS text CHECK (CASE VALUE WHEN 'slow' THEN public.slow() ELSE true END);
-         ALTER TABLE public.todos ADD COLUMN speed public.speed",
-    );
+    changes.postgres().sql(SPEED);
     let binding =
         |filter: &str| json!([{"event": "INSERT", "schema": "public", "table": "todos", "filter": filter}]);
     let mut ann = changes.subscribed("ann", &binding("speed=ilike.s%")).await;
@@ -105,5 +107,26 @@ async fn a_filter_that_takes_too_long_delays_others_for_a_moment_and_hides_its_r
     changes.postgres().sql("INSERT INTO public.todos (id, title, speed) VALUES (301, 'a', 'slow')");
     assert_eq!(record(&mut bob).await["id"], 301);
     ann.expect_quiet().await;
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn many_slow_filters_of_one_client_delay_others_no_longer_than_a_question() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(SPEED);
+    changes.postgres().sql(
+        "CREATE TABLE public.other (id int PRIMARY KEY); GRANT SELECT ON public.other TO authenticated;
+         ALTER PUBLICATION supabase_realtime ADD TABLE public.other",
+    );
+    let slow = |number| json!({"event": "INSERT", "schema": "public", "table": "todos", "filter": format!("speed=ilike.s%{number}")});
+    let _ann = changes.subscribed("ann", &(0..20).map(slow).collect()).await;
+    let mut bob = changes.subscribed("bob", &json!([{"schema": "public", "table": "other"}])).await;
+    changes.postgres().sql(
+        "INSERT INTO public.todos (id, title, speed) VALUES (1, 'a', 'slow'); INSERT INTO public.other VALUES (1)",
+    );
+    let begun = Instant::now();
+    assert_eq!(record(&mut bob).await["id"], 1);
+    // `database.query_timeout` is 4 s.
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     changes.rooms.world.stop().await;
 }
