@@ -313,7 +313,7 @@ async fn a_transaction_that_others_do_not_see_yet_is_too_early() {
 
 #[tokio::test]
 async fn slow_policies_are_asked_about_in_parts_and_one_that_is_too_slow_fails_alone() {
-    let catalog = Catalog::with_query_timeout(Duration::from_millis(600), TODOS).await;
+    let catalog = Catalog::with_query_timeout(Duration::from_secs(1), TODOS).await;
     catalog.postgres.sql(&format!(
         "INSERT INTO todos VALUES (1, '{}');
          CREATE POLICY slow ON todos AS RESTRICTIVE USING (
