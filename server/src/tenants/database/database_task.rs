@@ -57,6 +57,7 @@ async fn keep(database: &Arc<TenantDatabase>) {
         prepare_at: Instant::now(),
         retry: RETRY,
         maintain_at: Instant::now() + database.spec.usage.delete_delay,
+        was_lost: false,
     };
     loop {
         let reached = within(task.reach()).await;
@@ -91,12 +92,18 @@ struct DatabaseTask<'a> {
     retry: Backoff,
     /// When partitions are made and deleted.
     maintain_at: Instant,
+    /// A client has found that the database does not answer. Once it does, sessions of the pool may have ended; closed before that,
+    /// questions would wait for new ones instead of failing at once.
+    was_lost: bool,
 }
 
 impl DatabaseTask<'_> {
     /// Connects, and makes what has to be there.
     async fn reach(&mut self) -> Result<(), DatabaseFailure> {
         let mut connection = self.database.connect(PROBE_NAME).await?;
+        if std::mem::take(&mut self.was_lost) {
+            self.database.close_idle();
+        }
         if self.is_prepared && !self.database.take_lacks_partition() {
             return Ok(connection.close().await?);
         }
@@ -121,7 +128,7 @@ impl DatabaseTask<'_> {
         loop {
             tokio::select! {
                 () = self.database.failed.notified() => {
-                    self.database.close_idle();
+                    self.was_lost = true;
                     sleep(PAUSE).await;
                     return ControlFlow::Continue(());
                 }
