@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 /// How long changes wait.
 const BUSY_MAX: Duration = Duration::from_secs(30);
 
-/// The pause between two attempts to ask.
+/// The pause between two attempts to ask. There is no event to wait for: only another question finds out that it is answered.
 const BUSY_POLL: Duration = Duration::from_millis(100);
 
 /// Since when one kind of question has no answer, if so.

@@ -13,6 +13,7 @@ use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 /// How long a transaction in the log may take to become visible to others, and how often that is looked at. It waits for a
 /// synchronous standby, if there is one.
 const EARLY_MAX: Duration = Duration::from_secs(30);
+// PostgreSQL has no event for a transaction that becomes visible to others.
 const EARLY_POLL: Duration = Duration::from_millis(1);
 
 /// Which present row stands for a row that the log has.
