@@ -18,7 +18,7 @@ use super::log_tables::{LogTables, table_of};
 use super::row_question::RowQuestion;
 use super::subscriptions::State;
 use super::tenant_changes::ChangesOfTenant;
-use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::codes::Scope;
 use crate::tenants::database::DatabaseFailure;
 use crate::tenants::database::changes::{LoggedRows, PresentRow, RowKey};
 
@@ -127,7 +127,7 @@ impl CompletedRows {
             let oid = table.log_table.table.oid;
             let present = match excluded.has_generated(oid) {
                 true => None,
-                false => match table.ask(changes, &transactions).await {
+                false => match changes.ask_for_values(|| table.ask(changes, &transactions)).await {
                     Ok(present) => Some(present),
                     Err(failure) => {
                         changes.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
@@ -168,27 +168,8 @@ impl IncompleteTable<'_> {
         numbers
     }
 
-    /// What these columns are now, for each key. Asked again while the database is away, as long as changes wait for it.
+    /// What these columns are now, for each key.
     async fn ask(
-        &self,
-        changes: &ChangesOfTenant,
-        transactions: &[u32],
-    ) -> Result<Vec<Option<PresentRow>>, DatabaseFailure> {
-        loop {
-            match self.ask_once(changes, transactions).await {
-                Err(failure)
-                    if failure.code != Code::QueryCanceled
-                        && changes.may_ask_again(&changes.outages.values, &failure).await => {}
-                Err(failure) => return Err(failure),
-                answer => {
-                    changes.outages.values.end();
-                    return answer;
-                }
-            }
-        }
-    }
-
-    async fn ask_once(
         &self,
         changes: &ChangesOfTenant,
         transactions: &[u32],

@@ -13,7 +13,6 @@ use super::log_table::LogChange;
 use super::matching::Matches;
 use super::tenant_changes::ChangesOfTenant;
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::database::DatabaseFailure;
 use crate::tenants::database::changes::TypedText;
 
 /// The rows of changes, by their places: the one after, and the one before.
@@ -75,7 +74,8 @@ async fn convert(changes: &ChangesOfTenant, conversions: &mut Conversions<'_>, e
     let mut open: Vec<TypedText<'_>> = conversions.keys().copied().collect();
     while !open.is_empty() {
         open.retain(|value| !excluded.has_conversion(value.type_oid));
-        let answers = match ask(changes, &open).await {
+        let ask = || async { changes.database()?.some_as_json(&open).await };
+        let answers = match changes.ask_for_values(ask).await {
             Ok(answers) => answers,
             Err(failure) => {
                 changes.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
@@ -92,29 +92,6 @@ async fn convert(changes: &ChangesOfTenant, conversions: &mut Conversions<'_>, e
                         excluded.add_conversion(value.type_oid);
                     }
                 }
-            }
-        }
-    }
-}
-
-/// Asked again while the database is away, as long as changes wait for it.
-async fn ask(
-    changes: &ChangesOfTenant,
-    values: &[TypedText<'_>],
-) -> Result<Vec<Result<Box<str>, DatabaseFailure>>, DatabaseFailure> {
-    loop {
-        let answer = match changes.database() {
-            Ok(database) => database.some_as_json(values).await,
-            Err(failure) => Err(failure),
-        };
-        match answer {
-            Err(failure)
-                if failure.code != Code::QueryCanceled
-                    && changes.may_ask_again(&changes.outages.values, &failure).await => {}
-            Err(failure) => return Err(failure),
-            answer => {
-                changes.outages.values.end();
-                return answer;
             }
         }
     }

@@ -237,6 +237,28 @@ impl ChangesOfTenant {
         !self.is_unused() && outage.wait().await
     }
 
+    /// Asks for values that the log does not have, again while the database is away, as long as changes wait for it.
+    ///
+    /// # Errors
+    /// When the database does not answer any more, or the question took too long.
+    pub(super) async fn ask_for_values<T, F>(&self, ask: impl Fn() -> F) -> Result<T, DatabaseFailure>
+    where
+        F: Future<Output = Result<T, DatabaseFailure>>,
+    {
+        loop {
+            match ask().await {
+                Err(failure)
+                    if failure.code != Code::QueryCanceled
+                        && self.may_ask_again(&self.outages.values, &failure).await => {}
+                Err(failure) => return Err(failure),
+                answer => {
+                    self.outages.values.end();
+                    return answer;
+                }
+            }
+        }
+    }
+
     /// Whether nothing is subscribed to any more.
     pub(super) fn is_unused(&self) -> bool {
         self.subscriptions.with(|state| state.is_empty())
