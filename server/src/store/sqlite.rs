@@ -1,13 +1,14 @@
 //! The embedded store: one SQLite file in `server.data_dir`. The folder is locked by its server, so there is one writer
 //! process; the file may be read by others.
 
+use std::future::ready;
 use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor as _, Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection as _, Executor as _, Sqlite, SqlitePool, Transaction};
 
 use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, put_tenant};
@@ -46,7 +47,13 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
+        // SQLite ends a transaction that fails on a full disk by itself. For sqlx it stays open, so that no other one could ever begin
+        // on that connection.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .before_acquire(|connection, _| ready(Ok(!connection.is_in_transaction())).boxed())
+            .connect_with(options)
+            .await?;
         Ok(Self { pool })
     }
 
