@@ -1,10 +1,11 @@
 //! A WebSocket client of one dialect.
 //!
 //! Frames are read only when a test asks for one; [`Client::settle`] keeps the frames that come before its
-//! reply for later reads. The library answers pings whenever the socket is read.
+//! reply for later reads. The library answers pings whenever the socket is read; as in a browser, nothing else shows them.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::ready;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -46,8 +47,6 @@ pub enum Frame {
     Text(String),
     /// A binary frame.
     Binary(Vec<u8>),
-    /// A WebSocket ping (the pong is on its way).
-    Ping,
     /// A WebSocket pong.
     Pong,
     /// A close frame; 1005 when it has no code.
@@ -62,7 +61,6 @@ impl fmt::Display for Frame {
             Frame::Json(value) => write!(out, "{value}"),
             Frame::Text(text) => write!(out, "text that is not JSON: {text:?}"),
             Frame::Binary(bytes) => write!(out, "binary {}", hex_dump(bytes)),
-            Frame::Ping => write!(out, "a ping"),
             Frame::Pong => write!(out, "a pong"),
             Frame::Closed(code) => write!(out, "the end: close frame {code}"),
             Frame::Gone => write!(out, "the end: no close frame"),
@@ -138,6 +136,15 @@ impl Client {
     /// When nothing comes for [`WAIT_MAX`].
     pub async fn next(&mut self) -> Frame {
         self.receive().await.expect("a frame comes")
+    }
+
+    /// Waits for a ping; the pong is on its way.
+    ///
+    /// # Panics
+    /// When something else comes first, or nothing for [`WAIT_MAX`].
+    pub async fn next_ping(&mut self) {
+        let next = timeout(WAIT_MAX, self.socket.next()).await.expect("a ping comes");
+        assert!(matches!(next, Some(Ok(Message::Ping(_)))), "expected a ping, got {next:?}");
     }
 
     /// The next frame, which must be JSON.
@@ -308,7 +315,9 @@ impl Client {
     }
 
     async fn read(&mut self) -> Result<Frame> {
-        let next = timeout(WAIT_MAX, self.socket.next()).await.context("no frame came")?;
+        let is_shown = |next: &Result<Message, Error>| ready(!matches!(next, Ok(Message::Ping(_))));
+        let next =
+            timeout(WAIT_MAX, (&mut self.socket).filter(is_shown).next()).await.context("no frame came")?;
         Ok(match next {
             None | Some(Err(Error::ConnectionClosed | Error::Io(_) | Error::Protocol(_))) => Frame::Gone,
             Some(Err(error)) => return Err(error).context("reading failed"),
@@ -317,10 +326,9 @@ impl Client {
                 Err(_) => Frame::Text(text.to_string()),
             },
             Some(Ok(Message::Binary(bytes))) => Frame::Binary(bytes.to_vec()),
-            Some(Ok(Message::Ping(_))) => Frame::Ping,
             Some(Ok(Message::Pong(_))) => Frame::Pong,
             Some(Ok(Message::Close(close))) => Frame::Closed(close.map_or(1005, |frame| frame.code.into())),
-            Some(Ok(Message::Frame(_))) => bail!("the library returns no raw frames"),
+            Some(Ok(Message::Ping(_) | Message::Frame(_))) => bail!("neither pings nor raw frames are shown"),
         })
     }
 

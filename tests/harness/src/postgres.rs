@@ -5,19 +5,21 @@ mod standby;
 mod template;
 
 use std::fs;
+use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::PostgresSession;
+use crate::{PostgresSession, WAIT_MAX};
 
 /// The superuser of a cluster.
 const USER: &str = "postgres";
@@ -134,7 +136,7 @@ impl Postgres {
         let (taken, started) = ("SELECT count(*) FROM pg_stat_replication", Instant::now());
         while self.sql(taken) == "0" {
             assert!(started.elapsed() < START_MAX, "pg_receivewal takes no WAL sender");
-            std::thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
         Some(program)
     }
@@ -229,11 +231,8 @@ impl Cluster {
         let mut child = self.spawn();
         while !self.psql(USER).args(["-c", "SELECT 1"]).status().expect("psql is installed").success() {
             assert!(started.elapsed() < START_MAX, "PostgreSQL does not start: {}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-            if child.try_wait().expect("a child of this process").is_some() {
-                // Processes of one that was killed still use its memory.
-                child = self.spawn();
-            }
+            thread::sleep(Duration::from_millis(20));
+            assert!(child.try_wait().expect("a child of this process").is_none(), "it ends: {}", self.log());
         }
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
     }
@@ -256,15 +255,21 @@ impl Cluster {
             command.args(["-c", setting]);
         }
         let log = fs::File::create(self.folder.path().join("log")).expect("a log");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        // A pipe, which is open for as long as one of its processes is left.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         command.spawn().expect("postgres is installed; `tests/install` does that")
     }
 
+    /// Returns when none of its processes is left: of one that is killed, those that serve connections answer for a moment more.
     fn end(&self, signal: Signal) {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut server = server.expect("it runs");
         kill_process(Pid::from_child(&server), signal).expect("it runs");
         server.wait().expect("a child of this process");
+        let mut output = server.stdout.take().expect("a pipe");
+        let (end, ended) = mpsc::channel();
+        thread::spawn(move || end.send(output.read_to_end(&mut Vec::new())));
+        ended.recv_timeout(WAIT_MAX).expect("all its processes end").expect("a pipe");
     }
 
     fn log(&self) -> String {
