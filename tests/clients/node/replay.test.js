@@ -98,11 +98,12 @@ test('a client whose connection is lost misses nothing and receives nothing twic
   const received = new Inbox()
   channel.on('broadcast', { event: '*' }, (broadcast) => ids.push(broadcast.meta.id) && received.put(broadcast.payload.n))
   await joined(channel)
-  for (let n = 1; n <= 30; n++) {
+  // At most as many as one join is sent (`broadcast.history.max_replay`), because the client may not be back before the last.
+  for (let n = 1; n <= 24; n++) {
     await sender.channel.send(message(n))
-    if (n % 10 === 5) socket.terminate()
+    if (n % 8 === 5) socket.terminate()
   }
-  for (let n = 1; n <= 30; n++) assert.equal(await received.next(), n)
+  for (let n = 1; n <= 24; n++) assert.equal(await received.next(), n)
 })
 
 test('the program for a client that comes back notes the ids of messages that have one', async (t) => {
