@@ -123,7 +123,8 @@ impl Node {
                  `serve --dev` to try things out"
             );
         }
-        let prometheus = Prometheus::new(settings.regions.name.as_deref());
+        let prometheus = Prometheus::new(settings.regions.name.as_deref(), settings.telemetry.metrics_format);
+        prometheus.show_tenants(settings.telemetry.tenant_metrics);
         let metrics = Arc::new(Metrics::new([vec![prometheus.exporter()], exporters].concat()));
         let bus_bounds = match link.connectivity() {
             Connectivity::Standalone => None,
@@ -193,6 +194,7 @@ impl Node {
         self.hub.set_coalesce(settings.presence.coalesce);
         self.unverified.set_rate(unverified_rate(&settings));
         self.metrics.line_limits.apply(&settings.telemetry);
+        self.prometheus.show_tenants(settings.telemetry.tenant_metrics);
         self.tenants.apply(&settings);
         self.reloading.applied();
     }

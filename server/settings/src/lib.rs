@@ -69,7 +69,7 @@ pub use seed::Seed;
 pub use server::{Server, Tls};
 pub use shape::ReloadMode;
 pub use store::{Migrate, Store, StoreTls, WrittenForm};
-pub use telemetry::{LogFormat, LogLevel, Telemetry};
+pub use telemetry::{LogFormat, LogLevel, MetricsFormat, Telemetry};
 pub use tenants::Tenant;
 pub use topic_pattern::TopicPattern;
 pub use units::{format_duration, parse_duration};

@@ -1,4 +1,4 @@
-//! `[telemetry]`: logs.
+//! `[telemetry]`: logs and metrics.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{marks, units};
 
-/// Logs.
+/// Logs and metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
@@ -58,6 +58,16 @@ pub struct Telemetry {
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "restart", "x-min" = "64 KiB"))]
     pub log_queue_bytes: ByteSize,
+
+    /// Tenants that have series of their own at `/metrics`. Above this number those that had them first keep them, and the
+    /// others are counted in `realtime_tenants_without_series`; the series without the label `tenant` have all. `0` leaves out
+    /// the series of every tenant. A tenant to which nothing happens for ten minutes has none until something happens.
+    #[schemars(extend("x-reload" = "live"))]
+    pub tenant_metrics: usize,
+
+    /// How metrics are written, for dashboards and alerts that were made for Supabase Realtime.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub metrics_format: MetricsFormat,
 }
 
 impl Default for Telemetry {
@@ -72,6 +82,8 @@ impl Default for Telemetry {
             log_bytes_per_second: ByteSize::kib(128),
             log_queue_lines: NonZeroUsize::new(10_000).expect("not zero"),
             log_queue_bytes: ByteSize::mib(8),
+            tenant_metrics: 1_000,
+            metrics_format: MetricsFormat::default(),
         }
     }
 }
@@ -115,4 +127,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line, for machines.
     Json,
+}
+
+/// How metrics are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricsFormat {
+    /// As the exposition format of Prometheus recommends.
+    #[default]
+    Prometheus,
+    /// Bounds of histograms have a decimal (`le="250.0"`), and the process also has those names of the Erlang runtime that have
+    /// a counterpart (`beam_…`).
+    Supabase,
 }

@@ -24,6 +24,7 @@ impl Node {
         metrics.log_lines_dropped.absolute(logs::dropped());
         metrics.log_lines_suppressed.absolute(self.metrics.lines_suppressed() + logs::over_rate());
         self.metrics.bus.unsent.absolute(self.hub.relay_dropped());
+        metrics.tenants_unshown.set(self.prometheus.unshown_tenants() as f64);
         metrics.memory_budget.set(self.memory_limit().bytes() as f64);
         metrics.memory_limit.set(self.memory.limit() as f64);
         metrics.socket_buffers.set(self.socket_buffers.granted() as f64);

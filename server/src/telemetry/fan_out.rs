@@ -95,6 +95,7 @@ impl HistogramFn for Handles<Histogram> {
 #[cfg(test)]
 mod tests {
     use metrics::{Label, Level};
+    use settings::MetricsFormat;
 
     use super::super::prometheus::Prometheus;
     use super::*;
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_exporter_sees_every_metric_with_its_help_and_labels() {
-        let exporters = [Prometheus::new(None), Prometheus::new(Some("eu"))];
+        let exporters = [None, Some("eu")].map(|region| Prometheus::new(region, MetricsFormat::Prometheus));
         let fan_out = FanOut::new(exporters.iter().map(Prometheus::exporter).collect());
         let samples = Samples::register(&fan_out, &[Label::new("tenant", "acme")]);
         samples.counter.increment(2);
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn one_exporters_handles_are_its_own_and_none_is_possible() {
         let metadata = Metadata::new(module_path!(), Level::INFO, None);
-        let prometheus = Prometheus::new(None);
+        let prometheus = Prometheus::new(None, MetricsFormat::Prometheus);
         let alone = FanOut::new(vec![prometheus.exporter()]);
         alone.register_counter(&"alone_total".into(), &metadata).increment(1);
         assert!(prometheus.render().contains("alone_total 1"));

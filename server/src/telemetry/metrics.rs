@@ -34,6 +34,8 @@ metrics! {
         pub users: Gauge = "realtime_connections_global_connected",
         /// Tenants with such a socket.
         pub tenants: Gauge = "realtime_tenants_with_clients",
+        /// Tenants that something happened to in the last ten minutes, and whose series are left out because those of so many others are shown (telemetry.tenant_metrics).
+        pub tenants_unshown: Gauge = "realtime_tenants_without_series",
         /// Tenants whose database this node is connected to.
         pub databases: Gauge = "realtime_tenants_connected",
         /// Rooms with at least one member.

@@ -1,5 +1,6 @@
 //! What the server reports about itself: log lines and metrics.
 
+mod bounds;
 pub mod codes;
 #[macro_use]
 mod macros;

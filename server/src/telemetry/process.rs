@@ -22,6 +22,10 @@ metrics! {
     }
 }
 
+/// The one counter that is registered as a gauge: the facade has gauges of fractions and counters of whole numbers, and CPU time
+/// is a counter of fractions.
+pub(super) const CPU_SECONDS: &str = "process_cpu_seconds_total";
+
 /// `USER_HZ`, the unit of times in `/proc`: 100 on every Linux architecture Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::codes::{Code, Scope, Severity};
 use super::metrics::{CODE_COUNTERS, Metrics};
-use super::prometheus::CPU_SECONDS;
+use super::process::CPU_SECONDS;
 use super::upstream_names;
 
 const HEAD: &str = "\

@@ -291,7 +291,7 @@ mod tests {
     use std::time::Duration;
 
     use serde_json::{Value, json};
-    use settings::LogFormat;
+    use settings::{LogFormat, MetricsFormat};
 
     use super::super::logs::tests::logged;
     use super::super::metrics::Metrics;
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn every_report_is_counted_and_errors_of_channels_apart() {
-        let prometheus = Prometheus::new(None);
+        let prometheus = Prometheus::new(None, MetricsFormat::Prometheus);
         let metrics = Metrics::new(vec![prometheus.exporter()]);
         let (acme, global) = (metrics.reports(Some("acme")), metrics.reports(None));
         let _quiet = lines(|| {

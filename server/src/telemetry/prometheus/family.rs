@@ -1,0 +1,84 @@
+//! One metric of the page: its type, its help text, and its series.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::RwLock;
+
+use super::series::Series;
+
+/// The type of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MetricType {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl MetricType {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric.
+pub(super) struct Family {
+    /// As the page has it.
+    kind: MetricType,
+    help: OnceLock<String>,
+    /// The bounds of a histogram, as they are written.
+    bounds: Vec<String>,
+    /// By their labels. Locked for each metric apart, and never while lines are written: who registers a series waits for no page.
+    series: RwLock<BTreeMap<Box<str>, Arc<Series>>>,
+}
+
+impl Family {
+    pub(super) fn new(kind: MetricType, bounds: Vec<String>) -> Self {
+        Self { kind, help: OnceLock::new(), bounds, series: RwLock::default() }
+    }
+
+    /// Notes its help text, unless it has one.
+    pub(super) fn describe(&self, help: &str) {
+        self.help.get_or_init(|| help.replace('\\', r"\\").replace('\n', r"\n"));
+    }
+
+    /// The series with these labels.
+    pub(super) fn series(&self, labels: Box<str>, make: impl FnOnce(Box<str>) -> Series) -> Arc<Series> {
+        if let Some(series) = self.series.read().get(&labels) {
+            return Arc::clone(series);
+        }
+        let mut all = self.series.write();
+        Arc::clone(all.entry(labels).or_insert_with_key(|labels| Arc::new(make(labels.clone()))))
+    }
+
+    /// Forgets the series of tenants that nothing can count in any more, and notes which tenants are active.
+    pub(super) fn look_at_series(&self) {
+        // A series whose handle is being given out is held by who gets it.
+        self.series.write().retain(|_, series| series.is_in_use() || Arc::strong_count(series) > 1);
+        self.snapshot().iter().for_each(|series| series.note_activity());
+    }
+
+    /// Writes its lines, if it has series that are shown.
+    pub(super) fn write(&self, name: &str, page: &mut String) {
+        let series = self.snapshot();
+        let mut shown = series.iter().filter(|series| series.is_shown()).peekable();
+        if shown.peek().is_none() {
+            return;
+        }
+        if let Some(help) = self.help.get() {
+            let _infallible = writeln!(page, "# HELP {name} {help}");
+        }
+        let _infallible = writeln!(page, "# TYPE {name} {}", self.kind.word());
+        shown.for_each(|series| series.write(name, &self.bounds, page));
+        page.push('\n');
+    }
+
+    fn snapshot(&self) -> Vec<Arc<Series>> {
+        self.series.read().values().map(Arc::clone).collect()
+    }
+}
