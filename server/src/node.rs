@@ -30,6 +30,7 @@ pub use store_status::{MigrationCounts, StoreState, StoreStatus};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
@@ -87,6 +88,8 @@ pub struct Node {
     sockets: Permits,
     reserved_sockets: Permits,
     connections: Permits,
+    /// Users of all tenants on the other nodes, of about a second ago.
+    users_elsewhere: AtomicUsize,
     /// What the kernel has for connections.
     pub socket_buffers: Arc<SocketBuffers>,
     /// Where it works on large messages.
@@ -125,7 +128,10 @@ impl Node {
         }
         let prometheus = Prometheus::new(settings.regions.name.as_deref(), settings.telemetry.metrics_format);
         prometheus.show_tenants(settings.telemetry.tenant_metrics);
-        let metrics = Arc::new(Metrics::new([vec![prometheus.exporter()], exporters].concat()));
+        let metrics = Arc::new(Metrics::in_format(
+            [vec![prometheus.exporter()], exporters].concat(),
+            settings.telemetry.metrics_format,
+        ));
         let bus_bounds = match link.connectivity() {
             Connectivity::Standalone => None,
             _with_other_nodes => Some(bus_queue_bounds(&settings)),
@@ -168,6 +174,7 @@ impl Node {
             sockets: Permits::default(),
             reserved_sockets: Permits::default(),
             connections: Permits::default(),
+            users_elsewhere: AtomicUsize::new(0),
             socket_buffers: Arc::default(),
             metrics,
             prometheus,

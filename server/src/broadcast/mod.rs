@@ -12,6 +12,8 @@ pub mod replay;
 #[cfg(feature = "postgres")]
 pub use self::database_broadcasts::DatabaseBroadcasts;
 
+use std::time::Instant;
+
 use hub::{Audience, Bundle, Delivery, Hub, Membership, RoomKey};
 use wire::phoenix::{DecodeError, UserPayload};
 use wire::supabase::Broadcast;
@@ -19,6 +21,7 @@ use wire::term_size;
 
 use self::history::Identified;
 use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::metrics::MessageType;
 use crate::tenants::Tenant;
 
 /// Why a broadcast is not sent.
@@ -76,7 +79,7 @@ pub fn gather(
     audience: Audience,
     bundle: &mut Bundle,
 ) -> Result<(), BroadcastError> {
-    if !tenant.allowance.events.take(1, std::time::Instant::now()) {
+    if !tenant.allowance.events.take(1, Instant::now()) {
         return Err(BroadcastError::TooMany);
     }
     check_size(tenant, event)?;
@@ -92,16 +95,20 @@ pub fn gather(
 
 /// Sends the bundle of a member to its room.
 pub fn send(tenant: &Tenant, membership: &Membership, bundle: Bundle, audience: Audience) {
-    let messages = bundle.messages();
-    count(tenant, messages, membership.publish(bundle, audience));
+    let (messages, started) = (bundle.messages(), Instant::now());
+    let delivery = membership.publish(bundle, audience);
+    tenant.metrics.common().note_fan_out(started.elapsed());
+    count(tenant, messages, delivery);
 }
 
 /// Sends a message of no member to a room; the limits have been checked.
 fn publish(hub: &Hub, tenant: &Tenant, key: &RoomKey, event: &Broadcast<'_>) {
+    let started = Instant::now();
     let delivery = match identified(tenant, key, event) {
         Some(event) => hub.publish_kept(key, &event.broadcast(), event.keep(&tenant.history)),
         None => hub.publish(key, event),
     };
+    tenant.metrics.common().note_fan_out(started.elapsed());
     count(tenant, 1, delivery);
 }
 
@@ -116,7 +123,7 @@ fn check_size(tenant: &Tenant, event: &Broadcast<'_>) -> Result<(), BroadcastErr
         Broadcast::Text { payload } | Broadcast::Http { payload, .. } => term_size::exceeds(payload, limit),
         Broadcast::User { event, payload, meta } => term_size::user_broadcast(event, payload, meta) > limit,
     };
-    tenant.metrics.payload_size.record(payload_len(event) as f64);
+    tenant.metrics.payload_size(MessageType::Broadcast).record(payload_len(event) as f64);
     if exceeds { Err(BroadcastError::TooLarge) } else { Ok(()) }
 }
 

@@ -1,6 +1,7 @@
 //! What the link to the other nodes needs of this one, and commands of operators that all nodes carry out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hub::{Delivery, TenantMemory};
 use tracing::info;
@@ -8,6 +9,7 @@ use tracing::info;
 use super::Node;
 use crate::bus::{LinkHost, OperatorCommand};
 use crate::close_reason::CloseReason;
+use crate::telemetry::metrics::Hit;
 
 impl Node {
     /// Disconnects the clients of a tenant from this node (1012); they may reconnect. Returns how many sockets that
@@ -33,8 +35,14 @@ impl LinkHost for Arc<Node> {
         }
     }
 
+    fn set_all_users_elsewhere(&self, users: usize) {
+        self.users_elsewhere.store(users, Ordering::Relaxed);
+    }
+
     fn delivered(&self, tenant: &str, messages: usize, delivery: Delivery) {
         if let Some(tenant) = self.tenants.get(tenant) {
+            let hit = if delivery.delivered > 0 { Hit::Received } else { Hit::Unreceived };
+            tenant.metrics.count_deliveries(hit, messages as u64);
             tenant.metrics.events.increment((messages * delivery.delivered) as u64);
             tenant.metrics.outbox_dropped.increment((messages * delivery.dropped + delivery.evicted) as u64);
         }

@@ -40,6 +40,7 @@ impl Node {
                 metrics.changes_lag.set(changes.map_or(0.0, |changes| changes.lag as f64));
                 let subscriptions = changes.map_or(0, |changes| changes.subscriptions);
                 metrics.changes_subscriptions.set(subscriptions as f64);
+                metrics.changes_subscribers.set(subscriptions as f64);
                 let durable = changes.and_then(|changes| changes.durable.as_ref());
                 let is_retaining = matches!(durable, Some(DurableStatus::Retaining(_)));
                 metrics.changes_durable.set(if is_retaining { 1.0 } else { 0.0 });

@@ -2,10 +2,12 @@
 //!
 //! Sampled every few seconds, for exporters that push, and before each page that Prometheus reads.
 
+use std::sync::atomic::Ordering;
+
 use hub::MemoryKind;
 
 use super::Node;
-use crate::telemetry::logs;
+use crate::telemetry::{logs, process};
 
 impl Node {
     /// Sets all metrics that are sampled to their present values. Reads files of `/proc`, so it blocks for a moment.
@@ -33,8 +35,20 @@ impl Node {
             metrics.refused.absolute(self.memory.refused(kind));
         }
         self.metrics.process.sample();
+        self.metrics.machine.sample();
+        self.sample_runtime();
         self.sample_users();
         self.sample_databases();
+    }
+
+    /// Sets what has the names of upstream's runtime, if the settings ask for that.
+    fn sample_runtime(&self) {
+        let Some(metrics) = &self.metrics.beam else { return };
+        metrics.memory_allocated.set(process::resident_memory());
+        metrics.memory_binary.set(self.memory.used(MemoryKind::Sending) as f64);
+        metrics.ports.set(process::open_files().unwrap_or_default() as f64);
+        metrics.uptime.set(self.started.elapsed().as_millis() as f64);
+        metrics.processors.set(std::thread::available_parallelism().map_or(0.0, |count| count.get() as f64));
     }
 
     /// Counts, tenant by tenant, the sockets that have joined a room, and what rooms keep. The metrics of a tenant that was removed
@@ -47,6 +61,7 @@ impl Node {
             let history = tenant.history.counts();
             if let Some(metrics) = tenant.metrics.registered() {
                 metrics.connected.set(connected as f64);
+                metrics.connected_cluster.set(if connected > 0 { tenant.users() as f64 } else { 0.0 });
                 metrics.history_dropped.absolute(history.dropped);
             }
             kept += history.messages;
@@ -54,6 +69,8 @@ impl Node {
             tenants += usize::from(connected > 0);
         }
         self.metrics.node.users.set(users as f64);
+        let elsewhere = self.users_elsewhere.load(Ordering::Relaxed);
+        self.metrics.node.users_cluster.set(users.saturating_add(elsewhere) as f64);
         self.metrics.node.tenants.set(tenants as f64);
         self.metrics.node.history_messages.set(kept as f64);
     }

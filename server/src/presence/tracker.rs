@@ -14,6 +14,7 @@ use wire::{supabase, term_size};
 use super::References;
 use super::tracked_bytes::{RoomTrackedBytes, TrackedBytes};
 use crate::telemetry::codes::Code;
+use crate::telemetry::metrics::MessageType;
 use crate::tenants::Tenant;
 
 /// Why a presence call is refused.
@@ -111,6 +112,7 @@ impl Tracker {
         bytes_max: usize,
         now: Instant,
     ) -> Result<(), PresenceError> {
+        tenant.metrics.payload_size(MessageType::Presence).record(payload.len() as f64);
         let result = self.try_track(tenant, membership, payload, bytes_max, now);
         self.tracked_bytes.set(self.bytes());
         result

@@ -59,7 +59,17 @@ impl Recorder for FanOut {
     }
 }
 
-/// One metric's handles, one per exporter.
+/// One handle that counts in both.
+pub(super) fn combined(one: &Counter, other: &Counter) -> Counter {
+    Counter::from_arc(Arc::new(Handles(vec![one.clone(), other.clone()])))
+}
+
+/// One handle that records in both.
+pub(super) fn combined_histogram(one: &Histogram, other: &Histogram) -> Histogram {
+    Histogram::from_arc(Arc::new(Handles(vec![one.clone(), other.clone()])))
+}
+
+/// Handles that one stands for: of one metric, one for each exporter, or of two metrics.
 struct Handles<H>(Vec<H>);
 
 impl CounterFn for Handles<Counter> {

@@ -4,7 +4,13 @@
 //! with `realtime_` otherwise. A label has few values: a tenant, never a topic or a user. What is not set
 //! where it changes (connections, rooms) is sampled, in `node/gauges.rs`.
 
+mod common;
+mod hops;
+mod http;
 mod lazy;
+mod migrations;
+mod of_tenant;
+mod reasons;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,13 +18,21 @@ use std::time::Instant;
 use hub::MemoryKind;
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use parking_lot::Mutex;
-use settings::Telemetry;
+use settings::{MetricsFormat, Telemetry};
 
+pub use self::common::{Answered, CommonMetrics, Hit, MessageType};
+pub use self::hops::BusHops;
+pub use self::http::HttpRequests;
 pub use self::lazy::LazyTenantMetrics;
+pub use self::migrations::MigrationFailure;
+pub use self::of_tenant::{DatabaseMetrics, ReplayMetrics, TenantMetrics};
+pub use self::reasons::ReasonCounter;
 use super::fan_out::{Exporter, FanOut};
 use super::line_limits::LineLimits;
+use super::machine::Machine;
 use super::process::ProcessMetrics;
 use super::reports::{LIMITS_REFUSED, Reports, WeakReports};
+use super::runtime_names::BeamMetrics;
 use crate::version::{COMMIT, VERSION};
 
 metrics! {
@@ -32,7 +46,9 @@ metrics! {
         pub connections_max: Gauge = "phoenix_connections_max",
         /// Sockets with at least one joined channel, of all tenants.
         pub users: Gauge = "realtime_connections_global_connected",
-        /// Tenants with such a socket.
+        /// Sockets with at least one joined channel, of all tenants on all nodes; those of the others about a second ago.
+        pub users_cluster: Gauge = "realtime_connections_global_connected_cluster",
+        /// Tenants with at least one socket that has joined a channel.
         pub tenants: Gauge = "realtime_tenants_with_clients",
         /// Tenants that something happened to in the last ten minutes, and whose series are left out because those of so many others are shown (telemetry.tenant_metrics).
         pub tenants_unshown: Gauge = "realtime_tenants_without_series",
@@ -135,107 +151,11 @@ metrics! {
     }
 }
 
-metrics! {
-    /// Metrics of one tenant; each carries the label `tenant`.
-    pub struct TenantMetrics {
-        /// Sockets with at least one joined channel.
-        pub connected: Gauge = "realtime_connections_connected",
-        /// Joins that passed the join limit.
-        pub joins: Counter = "realtime_channel_joins",
-        /// Broadcasts accepted from clients and HTTP, plus every delivery to a member.
-        pub events: Counter = "realtime_channel_events",
-        /// Presence calls accepted, plus every presence message delivered to a member.
-        pub presence_events: Counter = "realtime_channel_presence_events",
-        /// Bytes read from sockets.
-        pub input_bytes: Counter = "realtime_channel_input_bytes",
-        /// Bytes written to sockets.
-        pub output_bytes: Counter = "realtime_channel_output_bytes",
-        /// Messages dropped because an outbox was full.
-        pub outbox_dropped: Counter = "realtime_outbox_dropped_total",
-        /// Rows of realtime.messages in the database of the tenant that were not sent to members, because a value was missing, the payload was too large, or a rate was reached (UnableToBroadcastChanges).
-        pub database_dropped: Counter = "realtime_database_broadcasts_dropped_total",
-        /// Messages with changes of tables that were queued for clients.
-        pub changes_sent: Counter = "realtime_changes_sent_total",
-        /// Messages with changes of tables that were dropped because the client reads too slowly; it is notified.
-        pub changes_missed: Counter = "realtime_changes_missed_total",
-        /// Messages with changes of tables that were dropped because limits.max_events_per_second was reached; clients are notified.
-        pub changes_over_rate: Counter = "realtime_changes_over_rate_total",
-        /// Changes of tables that were dropped because the database could not say who may see them.
-        pub changes_dropped: Counter = "realtime_changes_dropped_total",
-        /// Notices to channels that changes of tables may have been missed.
-        pub changes_gap_notices: Counter = "realtime_changes_gap_notices_total",
-        /// Changed rows that were sent without their generated columns, and values that were sent as their text instead of their JSON, because the database could not be asked for them.
-        pub changes_incomplete: Counter = "realtime_changes_incomplete_total",
-        /// Messages of members that were not sent to the other nodes, because the tenant's share of the queue (bus.max_frames, bus.max_bytes) was full or Redis could not be reached. Its part of realtime_bus_unsent_total.
-        pub bus_unsent: Counter = "realtime_tenants_bus_unsent_total",
-        /// Broadcasts that rooms did not keep, or not as long as broadcast.history allows: they were larger than max_bytes, or there was no memory (server.memory_budget).
-        pub history_dropped: Counter = "realtime_history_dropped_total",
-        /// Messages of clients that could not be decoded and were dropped.
-        pub malformed: Counter = "realtime_malformed_messages_total",
-        /// Requests for the key set at auth.jwks_url.
-        pub jwks_fetches: Counter = "realtime_jwks_fetches_total",
-        /// Requests for the key set at auth.jwks_url that returned no keys; the keys fetched before stay in use.
-        pub jwks_failures: Counter = "realtime_jwks_failures_total",
-        /// Size of broadcast payloads, in bytes.
-        pub payload_size: Histogram = "realtime_tenants_payload_size",
-    }
-}
-
-metrics! {
-    /// Metrics of the database of one tenant; each carries the label `tenant`.
-    pub struct DatabaseMetrics {
-        /// Connections of the pool (database.max_connections) that are open.
-        pub connections: Gauge = "realtime_database_connections",
-        /// Those of them that something is asked on.
-        pub connections_in_use: Gauge = "realtime_database_connections_in_use",
-        /// Bytes of the log of the database whose changes of tables this node has not handled yet; 0 while it does not read them.
-        pub changes_lag: Gauge = "realtime_changes_lag_bytes",
-        /// Channels on this node that subscribe to changes of tables.
-        pub changes_subscriptions: Gauge = "realtime_changes_subscriptions",
-        /// 1 while a slot in the database keeps changes that no node reads (changes.durable), else 0.
-        pub changes_durable: Gauge = "realtime_changes_durable",
-        /// Bytes of the log of the database that this slot retains.
-        pub changes_durable_retained: Gauge = "realtime_changes_durable_retained_bytes",
-        /// Time from the commit of a transaction until its changes were queued for clients, in milliseconds, by the clocks of the database and of this node. One sample for each part that is handled together.
-        pub changes_delay: Histogram = "realtime_changes_delay",
-        /// How long it took to find out which rows clients may see, in milliseconds, for each part that is handled together and each table with row level security.
-        pub changes_lookups: Histogram = "realtime_changes_lookups",
-        /// Comparisons of rows with filters that only the database can make.
-        pub changes_comparisons: Counter = "realtime_changes_comparisons_total",
-        /// Filters, and policies of a table for the claims of clients, that took too long: they hide rows for a minute.
-        pub changes_exclusions: Counter = "realtime_changes_exclusions_total",
-        /// Questions for the rights of clients in private rooms. Clients with the same question share one.
-        pub questions: Counter = "realtime_database_questions_total",
-        /// Those of them whose answer was that the client may do nothing.
-        pub questions_denied: Counter = "realtime_database_questions_denied_total",
-        /// Those of them that were not answered: the database could not be used, no connection was free, or a policy failed.
-        pub questions_failed: Counter = "realtime_database_questions_failed_total",
-        /// How long questions took, in milliseconds, the wait for a connection included. Read and write are asked at once, so both have the same times.
-        pub read_authorization_check: Histogram = "realtime_tenants_read_authorization_check",
-        /// As realtime_tenants_read_authorization_check.
-        pub write_authorization_check: Histogram = "realtime_tenants_write_authorization_check",
-    }
-}
-
-metrics! {
-    /// Metrics of the joins of one tenant that ask for earlier messages; each carries the label `tenant`.
-    pub struct ReplayMetrics {
-        /// How long joins waited for the earlier messages that they ask for, in milliseconds, the wait for a connection to the database included.
-        pub times: Histogram = "realtime_tenants_replay",
-        /// Earlier messages that were sent to joins that ask for them.
-        pub messages: Counter = "realtime_replayed_messages_total",
-        /// Joins that were refused because the earlier messages that they ask for could not be read (UnableToReplayMessages).
-        pub failed: Counter = "realtime_replays_failed_total",
-        /// Joins that may lack earlier messages that they asked for: what was kept does not reach back to those that they have, or there were too many.
-        pub incomplete: Counter = "realtime_replays_incomplete_total",
-    }
-}
-
 /// The metric whose labels identify the build.
 const BUILD_INFO: &str = "realtime_build_info";
 
 /// Counters that have a series once an operational code was reported, with their labels and help texts.
-pub(super) const CODE_COUNTERS: [(&str, &[&str], &str); 4] = [
+pub(in crate::telemetry) const CODE_COUNTERS: [(&str, &[&str], &str); 4] = [
     (
         "realtime_codes_total",
         &["tenant", "code"],
@@ -263,40 +183,62 @@ pub struct Metrics {
     pub line_limits: Arc<LineLimits>,
     /// Metrics of the whole process.
     pub node: NodeMetrics,
+    /// What is measured of all tenants together.
+    pub common: Arc<CommonMetrics>,
+    /// Times of HTTP requests.
+    pub http: HttpRequests,
     /// Metrics of each kind of memory.
     pub memory: [MemoryMetrics; MemoryKind::COUNT],
     /// Metrics of the link to the other nodes.
     pub bus: BusMetrics,
+    /// Times of messages to the other nodes.
+    pub hops: BusHops,
     /// Metrics of the process, as the operating system reports them.
     pub process: ProcessMetrics,
+    /// Metrics of the machine.
+    pub machine: Machine,
+    /// Under the names of upstream's runtime, if the settings ask for these.
+    pub beam: Option<BeamMetrics>,
 }
 
 impl Metrics {
     /// Registers and describes every metric that has no tenant, each at zero.
     pub fn new(exporters: Vec<Exporter>) -> Self {
-        let recorder = FanOut::new(exporters);
-        let node = NodeMetrics::register(&recorder, &[]);
+        Self::in_format(exporters, MetricsFormat::Prometheus)
+    }
+
+    /// The same, with the names that belong to this format.
+    pub fn in_format(exporters: Vec<Exporter>, format: MetricsFormat) -> Self {
+        let recorder = Arc::new(FanOut::new(exporters));
         for (name, _labels, help) in CODE_COUNTERS {
             recorder.describe_counter(name.into(), None, help.into());
         }
-        recorder.describe_gauge(
-            BUILD_INFO.into(),
-            None,
-            "Version and commit of the build, as labels; always 1.".into(),
-        );
-        let build = vec![Label::new("version", VERSION), Label::new("commit", COMMIT)];
-        let build = Key::from_parts(BUILD_INFO, build);
-        recorder.register_gauge(&build, &Metadata::new(module_path!(), Level::INFO, None)).set(1.0);
-        let (bus, process) = (BusMetrics::register(&recorder, &[]), ProcessMetrics::register(&recorder, &[]));
+        for (name, help) in ReasonCounter::ALL.map(ReasonCounter::description) {
+            recorder.describe_counter(name.into(), None, help.into());
+        }
+        note_build(&recorder);
+        let beam = (format == MetricsFormat::Supabase).then(|| BeamMetrics::register(&*recorder, &[]));
         let memory = MemoryKind::ALL
-            .map(|kind| MemoryMetrics::register(&recorder, &[Label::new("kind", kind.word())]));
-        let (line_limits, reports) = (Arc::new(LineLimits::new(&Telemetry::default())), Mutex::default());
-        Self { node, memory, bus, process, line_limits, reports, recorder: Arc::new(recorder) }
+            .map(|kind| MemoryMetrics::register(&*recorder, &[Label::new("kind", kind.word())]));
+        Self {
+            reports: Mutex::default(),
+            line_limits: Arc::new(LineLimits::new(&Telemetry::default())),
+            node: NodeMetrics::register(&*recorder, &[]),
+            common: Arc::new(CommonMetrics::register(&*recorder, format)),
+            http: HttpRequests::new(&recorder),
+            memory,
+            bus: BusMetrics::register(&*recorder, &[]),
+            hops: BusHops::register(&*recorder),
+            process: ProcessMetrics::register(&*recorder, &[]),
+            machine: Machine::register(&*recorder),
+            beam,
+            recorder,
+        }
     }
 
     /// The metrics of `tenant`.
     pub fn tenant(&self, tenant: Arc<str>) -> LazyTenantMetrics {
-        LazyTenantMetrics::new(tenant, Arc::clone(&self.recorder))
+        LazyTenantMetrics::new(tenant, Arc::clone(&self.recorder), Arc::clone(&self.common))
     }
 
     /// Reports about `tenant`, or about no tenant in particular.
@@ -321,4 +263,13 @@ impl Metrics {
         reports.retain(|reports| reports.write_summaries(now));
         self.reports.lock().append(&mut reports);
     }
+}
+
+/// Registers the metric whose labels identify the build.
+fn note_build(recorder: &FanOut) {
+    let help = "Version and commit of the build, as labels; always 1.";
+    recorder.describe_gauge(BUILD_INFO.into(), None, help.into());
+    let labels = vec![Label::new("version", VERSION), Label::new("commit", COMMIT)];
+    let metadata = Metadata::new(module_path!(), Level::INFO, None);
+    recorder.register_gauge(&Key::from_parts(BUILD_INFO, labels), &metadata).set(1.0);
 }

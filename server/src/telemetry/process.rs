@@ -32,11 +32,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 impl ProcessMetrics {
     /// Reads the current values.
     pub fn sample(&self) {
-        if let Ok(status) = fs::read_to_string("/proc/self/status") {
-            let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-            let kib = resident.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
-            self.resident_memory.set(kib.unwrap_or_default() * 1024.0);
-        }
+        self.resident_memory.set(resident_memory());
         if let Ok(stat) = fs::read_to_string("/proc/self/stat") {
             // After the command's closing bracket, utime and stime are the 12th and 13th field, starttime the 20th.
             let fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
@@ -54,8 +50,16 @@ impl ProcessMetrics {
     }
 }
 
+/// Resident memory in bytes.
+pub fn resident_memory() -> f64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = resident.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or_default() * 1024.0
+}
+
 /// How many file descriptors are open.
-fn open_files() -> Option<u64> {
+pub fn open_files() -> Option<u64> {
     const FOLDER: &str = "/proc/self/fd";
     // Linux since 6.2 has the number in the folder's size. Before, the size is 0 and listing takes about a microsecond
     // per descriptor.

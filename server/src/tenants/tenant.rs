@@ -103,6 +103,7 @@ impl Tenant {
         self.history.set_bounds(None);
         if let Some(metrics) = self.metrics.registered() {
             metrics.connected.set(0.0);
+            metrics.connected_cluster.set(0.0);
         }
     }
 

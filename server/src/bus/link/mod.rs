@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::{Bus, BusError, LargeRooms};
-use crate::telemetry::metrics::{BusMetrics, Metrics};
+use crate::telemetry::metrics::{BusHops, BusMetrics, Metrics};
 use crate::telemetry::reports::Reports;
 use peers::Peers;
 use session::LinkSession;
@@ -64,6 +64,9 @@ pub trait LinkHost: Send + Sync + 'static {
 
     /// Sets how many users of `tenant` the other nodes have together.
     fn set_users_elsewhere(&self, tenant: &str, users: usize);
+
+    /// Sets how many users of all tenants the other nodes have together, of those too that this node does not know.
+    fn set_all_users_elsewhere(&self, users: usize);
 
     /// Counts `messages` of other nodes that were delivered to members on this node.
     fn delivered(&self, tenant: &str, messages: usize, delivery: Delivery);
@@ -229,6 +232,7 @@ struct Context {
     hub: Arc<Hub>,
     host: Arc<dyn LinkHost>,
     metrics: BusMetrics,
+    hops: BusHops,
     reports: Reports,
     settings: settings::Bus,
     /// Rooms with more presence than a batch, which are charged to their tenants.
@@ -254,10 +258,11 @@ impl LinkTask {
         stop: CancellationToken,
     ) {
         let Self { link, bus, losses, settings, mut operator_commands } = self;
-        let (metrics, reports) = (metrics.bus.clone(), metrics.reports(None));
+        let (hops, reports) = (metrics.hops.clone(), metrics.reports(None));
+        let metrics = metrics.bus.clone();
         let accounts = Arc::clone(&host);
         let large = LargeRooms::new(move |room| accounts.memory(room_table::tenant(room)));
-        let context = Context { node, hub, host, metrics, reports, settings, large, losses };
+        let context = Context { node, hub, host, metrics, hops, reports, settings, large, losses };
         let (mut peers, mut status) = (Peers::default(), LinkStatus::new(&context, &link, bus.name()));
         // The first joins wait for the first connection, or they would miss what is published meanwhile.
         let mut grace = context.settings.subscribe_timeout;

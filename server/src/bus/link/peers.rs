@@ -187,6 +187,8 @@ impl Peers {
             let users = counts.fold(0_usize, |sum, users| sum.saturating_add(*users));
             context.host.set_users_elsewhere(tenant, users);
         }
+        let all = self.users.values().flat_map(HashMap::values);
+        context.host.set_all_users_elsewhere(all.fold(0, |sum, users| sum.saturating_add(*users)));
     }
 
     /// A node has begun a resync, and does not know the users here.

@@ -115,6 +115,8 @@ impl<'c, 'l> LinkSession<'c, 'l> {
         // Nodes that have missed these messages count them.
         self.context.metrics.unconfirmed.increment(self.requests.messages);
         if self.requests.messages > 0 {
+            let waited = self.requests.sent_at.map(|sent_at| sent_at.elapsed());
+            self.context.hops.note_lost(waited.unwrap_or_default());
             self.context.losses.note();
         }
         self.rooms.confirm_all(&self.context.hub);

@@ -69,8 +69,7 @@ impl SeriesRegistry {
     fn series(&self, key: &Key, kind: MetricType, value: impl FnOnce() -> SeriesValue) -> Arc<Series> {
         let labels = written(self.global_labels.iter().chain(key.labels()));
         let tenant = key.labels().find(|label| label.key() == TENANT && label.value() != NO_TENANT);
-        let activity =
-            tenant.map(|tenant| self.tenants.lock().activity(tenant.value(), Instant::now()));
+        let activity = tenant.map(|tenant| self.tenants.lock().activity(tenant.value(), Instant::now()));
         self.family(key.name(), kind).series(labels, |labels| Series::new(labels, value(), activity))
     }
 }

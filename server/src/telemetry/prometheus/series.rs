@@ -84,8 +84,7 @@ impl Series {
         let comma = if self.labels.is_empty() { "" } else { "," };
         let mut count = 0;
         for (bound, up_to) in bounds.iter().map(String::as_str).chain(["+Inf"]).zip(buckets.cumulative()) {
-            let _infallible =
-                writeln!(page, "{name}_bucket{{{}{comma}le=\"{bound}\"}} {up_to}", self.labels);
+            let _infallible = writeln!(page, "{name}_bucket{{{}{comma}le=\"{bound}\"}} {up_to}", self.labels);
             count = up_to;
         }
         self.write_head(name, "_sum", page);

@@ -101,7 +101,10 @@ impl LinkSession<'_, '_> {
         charges.collect()
     }
 
-    pub(super) fn note_sent(&mut self, Sent { messages, rejected, .. }: Sent) {
+    pub(super) fn note_sent(&mut self, Sent { messages, took, rejected, .. }: Sent) {
+        if messages > 0 {
+            self.context.hops.note(took);
+        }
         self.context.metrics.published.increment(messages);
         self.note_rejected(rejected);
     }

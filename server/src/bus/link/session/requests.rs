@@ -1,5 +1,7 @@
 //! Requests of a session that have no response yet.
 
+use std::time::{Duration, Instant};
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -31,6 +33,8 @@ pub(super) struct Requests {
     bytes: usize,
     /// Messages of clients in them.
     pub(super) messages: u64,
+    /// When the last batch with messages was sent.
+    pub(super) sent_at: Option<Instant>,
     reads: usize,
     subscriptions: usize,
     pub(super) stores: usize,
@@ -63,6 +67,8 @@ pub(super) struct Sent {
     pub(super) bytes: usize,
     /// Messages of clients in it.
     pub(super) messages: u64,
+    /// Time until the response.
+    pub(super) took: Duration,
     pub(super) rejected: Vec<RejectedCommand>,
 }
 
@@ -84,9 +90,11 @@ impl Requests {
     ) {
         self.bytes += bytes;
         self.messages += messages;
+        let sent_at = Instant::now();
+        self.sent_at = if messages > 0 { Some(sent_at) } else { self.sent_at };
         self.add(response, move |rejected| {
             drop(charges);
-            Completed::Sent(Sent { bytes, messages, rejected })
+            Completed::Sent(Sent { bytes, messages, took: sent_at.elapsed(), rejected })
         });
     }
 
@@ -99,9 +107,10 @@ impl Requests {
     ) {
         self.stores += 1;
         self.store_bytes += bytes;
+        let sent_at = Instant::now();
         self.add(response, move |rejected| {
             drop(charges);
-            Completed::Stored(Sent { bytes, messages: 0, rejected })
+            Completed::Stored(Sent { bytes, messages: 0, took: sent_at.elapsed(), rejected })
         });
     }
 
