@@ -11,6 +11,7 @@ use wire::term_size;
 use super::count;
 use crate::bus::OperatorCommand;
 use crate::node::Node;
+use crate::telemetry::metrics::MessageType;
 use crate::tenants::Tenant;
 use crate::tenants::database::{DatabaseMessage, DatabaseMessages, DatabasePayload, DroppedMessage};
 
@@ -32,6 +33,7 @@ impl DatabaseMessages for DatabaseBroadcasts {
             DatabasePayload::Json(text) => (text.len(), UserPayload::Json(text)),
             DatabasePayload::Bytes(bytes) => (bytes.len(), UserPayload::Binary(bytes)),
         };
+        tenant.metrics.payload_size(MessageType::Broadcast).record(length as f64);
         if term_size::bytes(length) > tenant.allowance.max_payload_bytes() {
             return Err(DroppedMessage("payload_size_exceeded"));
         }
@@ -48,7 +50,9 @@ impl DatabaseMessages for DatabaseBroadcasts {
         };
         let room =
             RoomKey { tenant: Arc::clone(&tenant.id), space: Space::Phoenix, privacy, topic: topic.into() };
+        let started = Instant::now();
         let delivery = node.hub.publish(&room, &event);
+        tenant.metrics.common().note_fan_out(started.elapsed());
         count(tenant, 1, delivery);
         Ok(delivery.delivered)
     }

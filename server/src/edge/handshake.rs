@@ -33,6 +33,7 @@ use crate::sessions::{
     Admission, ClientContext, HandshakeError, KeptClaims, KeptHeaders, Protocol, Services, Session,
 };
 use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::metrics::Answered;
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
 use crate::tenants::Tenant;
 use crate::workers::in_time_slices;
@@ -89,7 +90,11 @@ impl Handshake {
                 return protocol.refusal(&error);
             }
         };
-        match self.admit(&**protocol, &request, &caller).await {
+        let started = Instant::now();
+        let admitted = self.admit(&**protocol, &request, &caller).await;
+        let outcome = if admitted.is_ok() { Answered::Ok } else { Answered::Error };
+        self.services.node.metrics.common.note_handshake(outcome, dialect, started.elapsed());
+        match admitted {
             Ok((admission, permits)) => {
                 let client = (dialect, admission, context);
                 // Taken when the response is decided: a socket that is refused waits for its next request.

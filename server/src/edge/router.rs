@@ -1,6 +1,7 @@
 //! Responds to requests: finds the route, enforces what it declares, and runs its handler.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -20,6 +21,9 @@ use crate::routes::{OtherMethod, PathParameters, RequestBody, RequestHead, Route
 use crate::routes::{RouteTable, RoutedRequest};
 use crate::telemetry::codes::Code;
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
+
+/// The operation of requests for a path without a route.
+const NO_OPERATION: &str = "none";
 
 /// Responds to the requests of all connections.
 pub(super) struct Router {
@@ -47,6 +51,8 @@ impl Router {
         request.extensions_mut().insert(caller);
         // Handlers of upgrade routes keep it for as long as their WebSocket is open.
         request.extensions_mut().insert(context);
+        let started = Instant::now();
+        let operation = self.operation(&request);
         let responding = async {
             match purpose {
                 Purpose::HealthChecks(shortage) if !self.is_health_check(&request) => {
@@ -58,6 +64,7 @@ impl Router {
         };
         let mut response = response::retry_later(responding.instrument(span.clone()).await);
         payer.reset();
+        self.node.metrics.http.note(operation, response.status(), started.elapsed());
         if !log.is_health_check() || self.node.settings().telemetry.log_health_checks {
             span.in_scope(|| log.finish(&response, &self.node.metrics.line_limits));
         }
@@ -69,6 +76,12 @@ impl Router {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response.map(Full::new)
+    }
+
+    /// The operation of the route, in metrics.
+    fn operation<B>(&self, request: &Request<B>) -> &'static str {
+        let found = self.routes.find(request.method(), request.uri().path());
+        found.map_or(NO_OPERATION, |(route, _)| route.operation().id)
     }
 
     /// Whether the request may use a connection that is reserved for health checks.

@@ -25,6 +25,7 @@ use crate::broadcast::replay::ReplayError;
 use crate::changes::ChangeSubscription;
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::metrics::Answered;
 use crate::tenants::NO_DATABASE_REASON;
 
 /// Bytes of a join's payload: the longest token accepted, and plenty beside it. Reading a payload takes linear time,
@@ -39,6 +40,8 @@ pub(super) struct JoinMessage<'a> {
     pub(super) topic: Cow<'a, str>,
     /// The `join_ref` of the join that this one replaces. Its `phx_close` follows the answer.
     pub(super) replaced: Option<Ref<'static>>,
+    /// When it was received.
+    received: Instant,
 }
 
 /// A join that has passed all checks but the authorization.
@@ -58,6 +61,7 @@ impl JoinMessage<'_> {
             reference: self.reference.into_owned(),
             topic: Cow::Owned(self.topic.into_owned()),
             replaced: self.replaced,
+            received: self.received,
         }
     }
 }
@@ -85,6 +89,7 @@ impl PhoenixSession {
             reference: push.reference.clone(),
             topic: Cow::Borrowed(topic),
             replaced: joined.or_else(|| self.cancel_join(topic)),
+            received: Instant::now(),
         };
         if push.payload.len() > PAYLOAD_BYTES_MAX {
             return self.refuse(&message, &PAYLOAD_TOO_LARGE);
@@ -220,7 +225,7 @@ impl PhoenixSession {
         early: Option<(EarlyMember, Option<ReplayedMessages>)>,
     ) {
         let Join { message, room, mut request, claims, charge } = join;
-        let JoinMessage { join_ref, reference, topic, replaced } = message;
+        let JoinMessage { join_ref, reference, topic, replaced, received } = message;
         let is_legacy = request.legacy;
         let bindings = match is_legacy {
             true => vec![binding_of_topic(&room.topic)],
@@ -272,6 +277,7 @@ impl PhoenixSession {
         if has_presence && rights.read_presence {
             joined.enable_presence(self.tracked_bytes.get_or_insert_default());
         }
+        self.tenant.metrics.common().note_join(Answered::Ok, received.elapsed());
         let deadline = self.recheck_deadline(&joined.claims);
         self.watch_rights(joined.privacy);
         if joined.awaits_log.is_some() {
@@ -284,8 +290,9 @@ impl PhoenixSession {
 
     /// Answers a refused join, after a pause if the settings have one.
     fn refuse(&mut self, message: &JoinMessage<'_>, error: &JoinError) {
-        let JoinMessage { join_ref, reference, topic, replaced } = message;
+        let JoinMessage { join_ref, reference, topic, replaced, received } = message;
         let JoinError { code, text } = error;
+        self.tenant.metrics.common().note_join(Answered::Error, received.elapsed());
         let report = self.report(*code, Scope::Join);
         let reason = match code {
             Code::UnableToConnectToProject if self.tenant.policy().database().is_none() => NO_DATABASE_REASON,
