@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hub::{Dialect, Encode as _, Frame};
+use metrics::Histogram;
 use wire::pgoutput::{OldRow, Row};
 use wire::supabase::changes::{ChangeEnvelope, ChangeType, ChangedRows, LegacyChange, RowChange, RowImage};
 
@@ -53,6 +54,8 @@ pub(super) struct WrittenChange<'c, 'm> {
     layouts: &'c mut Layouts,
     /// The values of a row have at most so many bytes.
     record_bytes_max: usize,
+    /// The sizes of what was written.
+    sizes: &'c Histogram,
     /// As those see it who see the same.
     data: Vec<String>,
     /// Where it is, by what they see, and whether that is why it is not the row.
@@ -67,9 +70,10 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
     pub(super) fn new(
         change: &'c LogChange<'c>,
         (layouts, record_bytes_max): (&'c mut Layouts, usize),
+        sizes: &'c Histogram,
     ) -> Self {
         let (data, places, frames) = (Vec::new(), HashMap::new(), HashMap::new());
-        Self { change, layouts, record_bytes_max, data, places, data_bytes: 0, frames, frame_bytes: 0 }
+        Self { change, layouts, record_bytes_max, sizes, data, places, data_bytes: 0, frames, frame_bytes: 0 }
     }
 
     /// The frame for the channel of a match, with the ids of its bindings. `None` if its dialect has none.
@@ -112,6 +116,7 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
                     .json
             }
         };
+        self.sizes.record(json.len() as f64);
         self.data_bytes += json.len();
         self.data.push(json);
         self.places.insert(key, self.data.len() - 1);

@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hub::Frame;
@@ -29,9 +29,11 @@ use super::subscriptions::{State, SubscribedTable};
 use super::tenant_changes::ChangesOfTenant;
 use super::wait_budget::{Receivers, WaitBudget};
 use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::metrics::{MessageType, ReasonCounter};
 use crate::tenants::Tenant;
 use crate::tenants::database::DatabaseFailure;
 use crate::tenants::database::changes::RowRights;
+use crate::tenants::database::since_commit;
 use crate::workers::{is_used_up, pause_if_used_up};
 
 /// Matches that are handled together, of 8 bytes, and conditions on them that the database evaluates, of 12. More are handled one
@@ -47,9 +49,6 @@ const MESSAGES_PER_LOOK: usize = 16;
 
 /// How often it is looked whether there is memory again for a client that was left without. Who has it frees it without an event.
 const MEMORY_POLL: Duration = Duration::from_millis(20);
-
-/// The year 2000, since the year 1970.
-const POSTGRES_EPOCH: Duration = Duration::from_secs(946_684_800);
 
 /// The first byte of the definition of a table.
 const RELATION: u8 = b'R';
@@ -77,7 +76,7 @@ impl ChangeStream {
 
     /// Handles messages of the log. Rows are read by the definition of their table that precedes them.
     pub(super) async fn handle(&mut self, changes: &Arc<ChangesOfTenant>, messages: &[Bytes]) {
-        let committed_before = self.committed_at;
+        let (committed_before, started) = (self.committed_at, Instant::now());
         self.excluded.forget_old();
         for part in messages.chunk_by(|_, next| next.first() != Some(&RELATION)) {
             self.note_relation(changes, &part[0]).await;
@@ -97,6 +96,8 @@ impl ChangeStream {
             let delay = since_commit(self.committed_at).as_secs_f64() * 1_000.0;
             changes.tenant.metrics.database().changes_delay.record(delay);
         }
+        let took = started.elapsed().as_secs_f64() * 1_000.0;
+        changes.tenant.metrics.database().batch_times.record(took);
     }
 
     /// Notes the definition of a table, if the message is one. Where it has changed, or is new, subscriptions are checked again.
@@ -213,12 +214,15 @@ impl ChangeStream {
         let receivers = Receivers::of(&matches);
         for of_change in matches.found.chunk_by(|one, next| one.change == next.change) {
             let change = &rows[of_change[0].change as usize];
-            let mut written = WrittenChange::new(change, (&mut layouts, bytes_max));
+            let sizes = changes.tenant.metrics.payload_size(MessageType::PostgresChanges);
+            let mut written = WrittenChange::new(change, (&mut layouts, bytes_max), sizes);
+            changes.tenant.metrics.database().changes_dispatched.increment(1);
             for (to, ids) in delivery::by_receiver(&matches, of_change) {
                 pause_if_used_up().await;
                 if !is_within_rate(changes, &to.subscriber, ids.len()) {
                     continue;
                 }
+                changes.tenant.metrics.db_events.increment(ids.len() as u64);
                 if let Some(frame) = written.frame(to, ids) {
                     self.send_one(&changes.tenant, (&to.subscriber, &frame), receivers).await;
                 }
@@ -256,18 +260,13 @@ fn is_within_rate(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>,
     let is_allowed = tenant.allowance.changes.take(ids as u64, std::time::Instant::now());
     if !is_allowed {
         tenant.metrics.changes_over_rate.increment(1);
+        tenant.metrics.count(ReasonCounter::ChangesSkipped, "rate_limited");
         if changes.notices.send(subscriber, MissedChanges::OverRate) {
             let report = Code::MessagePerSecondRateLimitReached.at(Scope::Channel);
             tenant.reports.record(report, MissedChanges::OverRate.text());
         }
     }
     is_allowed
-}
-
-/// The time since a commit, in microseconds since the year 2000. None, if the clock of the database is ahead.
-fn since_commit(committed_at: i64) -> Duration {
-    let committed_at = POSTGRES_EPOCH + Duration::from_micros(committed_at.try_into().unwrap_or(0));
-    UNIX_EPOCH.elapsed().unwrap_or_default().saturating_sub(committed_at)
 }
 
 /// Asks the database what has to be known of changes.

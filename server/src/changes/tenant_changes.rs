@@ -18,6 +18,7 @@ use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, Subscriptions};
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::metrics::ReasonCounter;
 use crate::tenants::database::changes::ChangeTable;
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 use crate::tenants::{Databases, LogState, Tenant};
@@ -230,6 +231,7 @@ impl ChangesOfTenant {
 
     /// A question has no answer. Waits before it is asked again; `false` if changes are not to wait for it, or not any longer.
     pub(super) async fn may_ask_again(&self, outage: &Outage, failure: &DatabaseFailure) -> bool {
+        self.tenant.metrics.count(ReasonCounter::ChangesQueryFailed, failure.code.name());
         if !failure.is_passing() {
             outage.end();
             return false;

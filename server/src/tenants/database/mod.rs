@@ -18,6 +18,7 @@ mod exhaustion;
 mod failure;
 mod literal;
 pub mod log;
+mod log_times;
 mod operators;
 pub mod partitions;
 mod policies;
@@ -38,6 +39,7 @@ pub use self::change_sink::{BatchReceipt, ChangeBatch, ChangeSession, ChangeSink
 pub use self::connection::TenantDatabase;
 pub use self::databases::Databases;
 pub use self::failure::DatabaseFailure;
+pub use self::log_times::since_commit;
 pub use self::policies::database_authorizer;
 pub use self::preparing_connection::{Missing, PreparingConnection};
 pub use self::reader::{

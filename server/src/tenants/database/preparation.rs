@@ -1,6 +1,6 @@
 //! What the server makes in the database of a tenant: the schema `realtime`, and the partitions of its messages.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use sqlx::{Connection as _, PgConnection};
 use tracing::{info, warn};
@@ -27,8 +27,12 @@ pub(super) async fn prepare(database: &TenantDatabase) -> Result<Option<String>,
     let mut connection = database.connect(MIGRATIONS_NAME).await?;
     let mut lacks = Vec::new();
     if database.spec.usage.migrate == settings::Migrate::OnStart {
+        let (migrations, started) = (&database.tenant.metrics.common().migrations, Instant::now());
         match schema::prepare(&mut connection).await {
             Ok(prepared) => {
+                if prepared.state == SchemaState::Made {
+                    migrations.note_made(started.elapsed());
+                }
                 // It is looked at again every half minute while something is missing.
                 if database.state() != DatabaseState::Ready {
                     log(database, &prepared);
@@ -38,6 +42,7 @@ pub(super) async fn prepare(database: &TenantDatabase) -> Result<Option<String>,
                 }
             }
             Err(error) => {
+                migrations.note_failure(error.kind());
                 report(database, Code::MigrationsFailedToRun, &error);
                 lacks.push(error.with_source());
                 // What has taken too long may still be using it.

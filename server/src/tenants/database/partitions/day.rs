@@ -1,7 +1,7 @@
 //! A day of the Gregorian calendar in UTC, as partitions are named and bounded by it.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How partitions are named, before the day.
 const PREFIX: &str = "messages_";
@@ -40,6 +40,11 @@ impl Day {
         let found = Day { days: year.div_euclid(400) * ERA + day_of_era - 719_468 };
         let is_a_date = found.date() == (year + i64::from(month <= 2), i64::from(month), i64::from(day));
         is_a_date.then_some(found)
+    }
+
+    /// When it begins, since 1970; `None` if that is before.
+    pub fn since_epoch(self) -> Option<Duration> {
+        Some(Duration::from_secs(u64::try_from(self.days).ok()?.checked_mul(86_400)?))
     }
 
     /// Year, month and day.

@@ -17,6 +17,7 @@ use super::failures::{Unreadable, described};
 use super::log_stream::{LogStream, Prerequisites};
 use super::transaction_rows::{NotedMessage, TransactionRows};
 use super::{names, watchdog};
+use crate::telemetry::metrics::ReasonCounter;
 use crate::tenants::LogState;
 use crate::tenants::database::TenantDatabase;
 use crate::tenants::database::change_following::ChangeFollowing;
@@ -150,6 +151,15 @@ impl LogStream for ChangesStream {
     fn note_unavailable(&self, shown: &str) {
         self.following.note_unavailable();
         self.sink.unavailable(shown);
+    }
+
+    fn note_end(&self, database: &TenantDatabase) {
+        database.tenant.metrics.database().changes_failures.increment(1);
+        database.tenant.metrics.count(ReasonCounter::ChangesStopped, "other");
+    }
+
+    fn note_unprepared(&self, database: &TenantDatabase) {
+        database.tenant.metrics.database().changes_unprepared.increment(1);
     }
 
     fn note_lag(&self, bytes: u64) {

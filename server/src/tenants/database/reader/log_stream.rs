@@ -49,6 +49,12 @@ pub(super) trait LogStream {
     /// It cannot be read, for the reason that clients are shown.
     fn note_unavailable(&self, shown: &str);
 
+    /// Counts a session that has failed.
+    fn note_end(&self, database: &TenantDatabase);
+
+    /// Counts an attempt to begin one that has failed.
+    fn note_unprepared(&self, database: &TenantDatabase);
+
     /// Notes how many bytes of the log are not handled yet.
     fn note_lag(&self, bytes: u64);
 

@@ -15,6 +15,7 @@ use super::messages_table::MessagesTable;
 use super::watchdog;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::log::{LogError, LogEvent, LogSession, SlotSource};
+use crate::tenants::database::log_times::{since_commit, since_timestamp};
 use crate::tenants::database::preparation::MIGRATIONS_NAME;
 use crate::tenants::database::{DatabaseFailure, TenantDatabase, schema};
 use crate::tenants::{LogState, Tenant};
@@ -28,8 +29,14 @@ const DELIVERIES_PER_TURN: usize = 2_000;
 /// The stream of broadcasts.
 pub(super) struct MessagesStream(pub(super) Arc<dyn DatabaseMessages>);
 
-/// The tables of which a session has received definitions; `None` for those that are not read.
-type Tables = HashMap<u32, Option<MessagesTable>>;
+/// What is known in a session.
+#[derive(Default)]
+pub(super) struct MessagesSession {
+    /// The tables of which it has received definitions; `None` for those that are not read.
+    tables: HashMap<u32, Option<MessagesTable>>,
+    /// When the transaction was committed that is being received, in microseconds since the year 2000.
+    committed_at: i64,
+}
 
 impl LogStream for MessagesStream {
     const APPLICATION_NAME: &'static str = "realtime_replication_connection";
@@ -37,7 +44,7 @@ impl LogStream for MessagesStream {
     // As upstream does.
     const WATCH_INTERVAL: Duration = Duration::from_secs(300);
 
-    type Session = Tables;
+    type Session = MessagesSession;
 
     /// The underscore stays without a suffix.
     fn slot(suffix: &str) -> String {
@@ -63,21 +70,31 @@ impl LogStream for MessagesStream {
         Ok(Prerequisites { publications: vec![PUBLICATION.to_owned()], source: SlotSource::LogEnd, oid })
     }
 
-    fn begin(&self, database: &Arc<TenantDatabase>, _log: &LogSession, is_continuation: bool) -> Tables {
+    fn begin(
+        &self,
+        database: &Arc<TenantDatabase>,
+        _log: &LogSession,
+        is_continuation: bool,
+    ) -> MessagesSession {
         let tenant = &database.tenant;
         let has_users_elsewhere = tenant.users() > tenant.users_here();
         if is_continuation || has_users_elsewhere {
             self.0.note_gap(tenant);
         }
-        Tables::new()
+        MessagesSession::default()
     }
 
-    async fn read(&self, database: &TenantDatabase, tables: &mut Tables, log: &mut LogSession) -> String {
+    async fn read(
+        &self,
+        database: &TenantDatabase,
+        session: &mut MessagesSession,
+        log: &mut LogSession,
+    ) -> String {
         let mut deliveries = 0;
         loop {
             match log.next().await {
                 Ok(LogEvent::KeepAlive { wal_end }) => log.confirm(wal_end),
-                Ok(LogEvent::Message { bytes, .. }) => match self.handle(&database.tenant, &bytes, tables) {
+                Ok(LogEvent::Message { bytes, .. }) => match self.handle(&database.tenant, &bytes, session) {
                     Ok(Handled::Rows(delivered)) => deliveries += delivered,
                     Ok(Handled::Committed(end)) => log.confirm(end),
                     Err(error) => return described(&LogError::Protocol(error.to_string())),
@@ -98,6 +115,11 @@ impl LogStream for MessagesStream {
     /// Joins say so that need it.
     fn note_unavailable(&self, _shown: &str) {}
 
+    /// Upstream measures neither, and codes count both.
+    fn note_end(&self, _database: &TenantDatabase) {}
+
+    fn note_unprepared(&self, _database: &TenantDatabase) {}
+
     /// Not shown: no receiver delays it.
     fn note_lag(&self, _bytes: u64) {}
 
@@ -113,15 +135,20 @@ impl MessagesStream {
         &self,
         tenant: &Arc<Tenant>,
         bytes: &[u8],
-        tables: &mut Tables,
+        session: &mut MessagesSession,
     ) -> Result<Handled, pgoutput::PgoutputError> {
         match pgoutput::decode(bytes)? {
             LogMessage::Relation(relation) => {
-                tables.insert(relation.id, MessagesTable::of(&relation));
+                session.tables.insert(relation.id, MessagesTable::of(&relation));
             }
+            LogMessage::Begin(begin) => session.committed_at = begin.committed_at,
             LogMessage::Insert(insert) => {
-                if let Some(Some(table)) = tables.get(&insert.relation) {
-                    return Ok(Handled::Rows(self.publish(tenant, table, insert.new)));
+                if let Some(Some(table)) = session.tables.get(&insert.relation) {
+                    return Ok(Handled::Rows(self.publish(
+                        tenant,
+                        table,
+                        (insert.new, session.committed_at),
+                    )));
                 }
             }
             LogMessage::Commit(commit) => return Ok(Handled::Committed(commit.end_lsn)),
@@ -131,10 +158,17 @@ impl MessagesStream {
     }
 
     /// Publishes a row. Returns the deliveries, at least one, so that rows without receivers take turns too.
-    fn publish(&self, tenant: &Arc<Tenant>, table: &MessagesTable, row: pgoutput::Row<'_>) -> usize {
-        let published = table
-            .read(row, tenant.allowance.max_payload_bytes())
-            .and_then(|message| self.0.publish(tenant, message.as_message()));
+    fn publish(
+        &self,
+        tenant: &Arc<Tenant>,
+        table: &MessagesTable,
+        (row, committed_at): (pgoutput::Row<'_>, i64),
+    ) -> usize {
+        let published = table.read(row, tenant.allowance.max_payload_bytes()).and_then(|message| {
+            let delivered = self.0.publish(tenant, message.as_message())?;
+            note_latency(tenant, (message.inserted_at(), committed_at));
+            Ok(delivered)
+        });
         match published {
             Ok(delivered) => delivered.max(1),
             Err(dropped) => {
@@ -143,6 +177,15 @@ impl MessagesStream {
                 1
             }
         }
+    }
+}
+
+/// Measures how long a row was on its way.
+fn note_latency(tenant: &Tenant, (inserted_at, committed_at): (&str, i64)) {
+    let (metrics, milliseconds) = (tenant.metrics.database(), |time: Duration| time.as_secs_f64() * 1_000.0);
+    metrics.broadcast_since_commit.record(milliseconds(since_commit(committed_at)));
+    if let Some(since) = since_timestamp(inserted_at) {
+        metrics.broadcast_since_insert.record(milliseconds(since));
     }
 }
 

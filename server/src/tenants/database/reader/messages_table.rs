@@ -28,6 +28,7 @@ pub(super) struct MessagesTable {
 
 /// A row of it.
 pub(super) struct MessageRow<'a> {
+    inserted_at: &'a str,
     id: &'a str,
     topic: &'a str,
     event: &'a str,
@@ -90,11 +91,17 @@ impl MessagesTable {
             (None, None) => return Err(DroppedMessage("payload_missing")),
         };
         let privacy = if text(4)? == "t" { Privacy::Private } else { Privacy::Public };
-        Ok(MessageRow { id: text(2)?, topic: text(3)?, event: text(1)?, payload, privacy })
+        let (inserted_at, id) = (text(0)?, text(2)?);
+        Ok(MessageRow { inserted_at, id, topic: text(3)?, event: text(1)?, payload, privacy })
     }
 }
 
 impl MessageRow<'_> {
+    /// When it was inserted, as the database writes it.
+    pub(super) fn inserted_at(&self) -> &str {
+        self.inserted_at
+    }
+
     pub(super) fn as_message(&self) -> DatabaseMessage<'_> {
         let payload = match &self.payload {
             RowPayload::Json(text) => DatabasePayload::Json(text),

@@ -46,6 +46,7 @@ use super::log::{LogError, LogSession};
 use super::{DatabaseFailure, DatabaseState, LogState, TenantDatabase};
 use crate::backoff::{Backoff, jittered};
 use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::metrics::ReasonCounter;
 
 /// The first and the longest wait before the log is read again after a failure.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
@@ -131,7 +132,11 @@ pub(super) async fn read_changes(database: Arc<TenantDatabase>, reading: Reading
     tokio::select! {
         () = following => {}
         () = last_drains => {}
-        () = database.stop.cancelled() => {}
+        () = database.stop.cancelled() => {
+            if database.changes.is_followed() {
+                database.tenant.metrics.count(ReasonCounter::ChangesStopped, "shutdown");
+            }
+        }
     }
     if let Some(durable) = durable {
         durable.end(&database).await;
@@ -167,7 +172,9 @@ async fn read_on_demand(
     let reader = Reader::new(Arc::clone(database), stream, Election::EachNode(reading.node));
     tokio::select! {
         () = reader.run() => {}
-        () = following.until_left(&sink, reading.changes_idle) => {}
+        () = following.until_left(&sink, reading.changes_idle) => {
+            database.tenant.metrics.count(ReasonCounter::ChangesStopped, "normal");
+        }
     }
     following.state.send_replace(LogState::Starting);
     if let Some(durable) = durable
@@ -266,6 +273,7 @@ impl<S: LogStream> Reader<S> {
             self.retry.reset();
         }
         self.set_state(LogState::Starting);
+        self.stream.note_end(&self.database);
         self.database.reports().record(Code::ReplicationConnectionDown.at(Scope::Log), &reason);
         // The database may have gone with it, which its task finds out.
         self.database.failed.notify_one();
@@ -311,6 +319,7 @@ impl<S: LogStream> Reader<S> {
     /// There is nothing to read: waits until that may have changed.
     async fn await_change(&mut self, shown: String, statement: &str) {
         let reason = format!("{shown}: `{statement}`");
+        self.stream.note_unprepared(&self.database);
         self.note_unavailable(shown.into(), reason);
         tokio::select! {
             () = sleep(LOOK_AGAIN) => {}
@@ -331,6 +340,7 @@ impl<S: LogStream> Reader<S> {
     }
 
     fn report(&self, failure: Reported) {
+        self.stream.note_unprepared(&self.database);
         self.database.reports().record(failure.code.at(Scope::Log), &failure.reason);
         self.note_unavailable(failure.shown, failure.reason);
     }

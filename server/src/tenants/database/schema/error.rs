@@ -5,6 +5,8 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use sqlx::error::DatabaseError;
 
+use crate::telemetry::metrics::MigrationFailure;
+
 /// Why the schema or its partitions cannot be made. No text contains values of rows or credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
@@ -34,6 +36,18 @@ impl SchemaError {
         match self {
             Self::NotPermitted { .. } | Self::Timeout(_) => self.to_string(),
             Self::Occupied(source) | Self::Database(source) => format!("{self}: {source}"),
+        }
+    }
+}
+
+impl SchemaError {
+    /// What it is counted as.
+    pub(in crate::tenants::database) fn kind(&self) -> MigrationFailure {
+        match self {
+            Self::NotPermitted { .. } => MigrationFailure::NotPermitted,
+            Self::Timeout(_) => MigrationFailure::Timeout,
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::Tls(_)) => MigrationFailure::Connection,
+            Self::Occupied(_) | Self::Database(_) => MigrationFailure::Other,
         }
     }
 }
