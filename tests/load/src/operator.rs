@@ -15,7 +15,7 @@ use crate::server::Target;
 const SECRET: &str = "the secret of the operators of a benchmark";
 
 /// Signs the tokens of the tenants that are created.
-const TENANT_SECRET: &str = "the secret of a tenant that is created, of some length";
+pub const TENANT_SECRET: &str = "the secret of a tenant that is created, of some length";
 
 /// How long a call may take.
 const ANSWER_MAX: Duration = Duration::from_secs(20);

@@ -17,6 +17,9 @@ use crate::message::Encoding;
 use crate::report::{Goal, Outcome, Report, Row};
 use crate::traffic::Shape;
 
+/// From one paced message to the next.
+pub(super) const INTERVAL: Duration = Duration::from_millis(20);
+
 const DELIVERED: &str = "delivered/s";
 
 pub(super) fn shape(bench: &Bench, encoding: Encoding) -> Shape {
@@ -46,7 +49,7 @@ pub(super) fn throughput_rows(ours: &super::Runs, floor: &super::Runs, goal: f64
 
 /// One message every 20 ms.
 pub fn paced(bench: &Bench) -> Result<Outcome> {
-    let drive = Drive::Paced { interval: Duration::from_millis(20) };
+    let drive = Drive::Paced { interval: INTERVAL };
     let (ours, floor) =
         bench.traffic(Style::Single, shape(bench, Encoding::Text), drive, bench.scale.paced)?;
     Ok(Outcome { rows: paced_rows(&ours, &floor, 1.2, 1.2), runs: runs_json(&ours, &floor) })
