@@ -85,6 +85,8 @@ async fn what_is_beyond_the_rate_is_dropped_with_one_notice() {
         total >= 180.0
     })
     .await;
+    let upstreams = r#"realtime_replication_poller_changes_skip{tenant="default",reason="rate_limited"}"#;
+    assert_eq!(changes.world().number(upstreams).await, total);
     let mut received = 0;
     for client in [&mut ann, &mut bob] {
         let mut notices = 0;
