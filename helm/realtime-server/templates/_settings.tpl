@@ -56,7 +56,8 @@ Written from the structs in server/settings/src by `UPDATE=1 cargo test -p setti
   "store.user",
   "telemetry.log_format",
   "telemetry.log_queue_bytes",
-  "telemetry.log_queue_lines"
+  "telemetry.log_queue_lines",
+  "telemetry.metrics_format"
 ]
 {{- end -}}
 {{- define "realtime.settings.defaults" -}}

@@ -2,16 +2,14 @@
 //!
 //! `UPDATE=1 cargo test -p e2e --test e2e metrics::` writes it anew.
 
-use std::collections::BTreeMap;
+mod described;
+mod units;
+
 use std::fmt::Write as _;
-use std::sync::Arc;
 
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use parking_lot::Mutex;
-
+use self::described::{MetricDescription, described};
+use self::units::unit;
 use super::codes::{Code, Scope, Severity};
-use super::metrics::{CODE_COUNTERS, Metrics};
-use super::process::CPU_SECONDS;
 use super::upstream_names;
 
 const HEAD: &str = "\
@@ -30,20 +28,27 @@ mend, `warn` is caused by clients. «Ours» marks codes that Supabase Realtime d
 const METRICS_HEAD: &str = "
 ## Metrics
 
-All of them at `/metrics`; `region` is a further label of each if `regions.name` is set. A counter with the label `code` or
-`setting` has a series once something was counted.
+All of them at `/metrics`; `region` is a further label of each if `regions.name` is set. «Upstream's» have the name, the type, the
+labels and the bounds that Supabase Realtime has; where its values mean something slightly different, the meaning says so. «BEAM» are
+those of its runtime that have a counterpart, and exist with `telemetry.metrics_format = \"supabase\"` only.
 
-| Name | Type | Labels | Meaning |
-|---|---|---|---|
+A counter with the label `code`, `setting`, `reason`, `operation` or `status` has a series once something was counted, and those of
+a tenant begin with the first thing that happens to it. The series of a tenant to which nothing happens for ten minutes are left out,
+and so are those above `telemetry.tenant_metrics` tenants; they continue where they were, so that a counter goes back to zero only
+when the process starts, or when a tenant that was removed is made again.
+
+| Name | Type | Unit | Labels | Origin | Meaning |
+|---|---|---|---|---|---|
 ";
 
 const UPSTREAM_HEAD: &str = "
 ## Names of Supabase Realtime
 
-Codes and metrics that its documentation names and that nothing here reports, with what is seen here instead.
+Codes and metrics that its documentation or its code names and that nothing here reports, with what is seen here instead. What only
+its documentation names, no server has ever reported.
 
-| Name | Here |
-|---|---|
+| Name | There | Here |
+|---|---|---|
 ";
 
 /// The page.
@@ -62,15 +67,28 @@ pub fn reference() -> String {
             writeln!(page, "| `{name}` | {level} | {places} | {limit} | {meaning} | {} |", action(code));
     }
     page.push_str(METRICS_HEAD);
-    for (name, Description { kind, labels, help }) in &described() {
+    for (name, MetricDescription { kind, labels, help }) in &described() {
         let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
-        let _written = writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", "));
+        let (unit, origin, labels) = (unit(name), origin(name), labels.join(", "));
+        let _written = writeln!(page, "| `{name}` | {kind} | {unit} | {labels} | {origin} | {help} |");
     }
     page.push_str(UPSTREAM_HEAD);
     for (name, here) in upstream_names::CODES.iter().chain(upstream_names::METRICS) {
-        let _written = writeln!(page, "| `{name}` | {here} |");
+        let is_documented = upstream_names::DOCUMENTED_ONLY.contains(name);
+        let there = if is_documented { "documentation only" } else { "reported" };
+        let _written = writeln!(page, "| `{name}` | {there} | {here} |");
     }
     page
+}
+
+/// Whose name a metric has.
+fn origin(name: &str) -> &'static str {
+    match name {
+        _ if name.starts_with("process_") => "Prometheus'",
+        _ if name.starts_with("beam_") => "«BEAM»",
+        _ if upstream_names::SHARED_METRICS.contains(&name) => "«Upstream's»",
+        _ => "ours",
+    }
 }
 
 fn place(scope: Scope) -> &'static str {
@@ -227,74 +245,5 @@ fn action(code: Code) -> &'static str {
         Code::OperatorDenied => {
             "Sign the token with `admin.jwt_secret`; if it was no operator, close the path in the proxy."
         }
-    }
-}
-
-/// What is known of a metric.
-#[derive(Debug, Default)]
-struct Description {
-    kind: &'static str,
-    labels: Vec<String>,
-    help: String,
-}
-
-/// Keeps the descriptions of metrics by name, and no values.
-#[derive(Debug, Default)]
-struct Descriptions(Mutex<BTreeMap<String, Description>>);
-
-/// Every metric of a server.
-fn described() -> BTreeMap<String, Description> {
-    let descriptions = Arc::new(Descriptions::default());
-    let metrics = Metrics::new(vec![Arc::clone(&descriptions) as Arc<_>]);
-    let of_a_tenant = metrics.tenant("".into());
-    let _registered = (&*of_a_tenant, of_a_tenant.database(), of_a_tenant.replay());
-    let mut found = std::mem::take(&mut *descriptions.0.lock());
-    // As the page has it.
-    found.entry(CPU_SECONDS.into()).or_default().kind = "counter";
-    for (name, labels, _help) in CODE_COUNTERS {
-        found.entry(name.into()).or_default().labels = labels.iter().map(|label| (*label).into()).collect();
-    }
-    found
-}
-
-impl Descriptions {
-    fn describe(&self, kind: &'static str, name: &KeyName, help: &SharedString) {
-        let mut all = self.0.lock();
-        let description = all.entry(name.as_str().into()).or_default();
-        (description.kind, description.help) = (kind, help.to_string());
-    }
-
-    fn register(&self, key: &Key) {
-        let labels = key.labels().map(|label| label.key().to_owned()).collect();
-        self.0.lock().entry(key.name().into()).or_default().labels = labels;
-    }
-}
-
-impl Recorder for Descriptions {
-    fn describe_counter(&self, name: KeyName, _unit: Option<Unit>, help: SharedString) {
-        self.describe("counter", &name, &help);
-    }
-
-    fn describe_gauge(&self, name: KeyName, _unit: Option<Unit>, help: SharedString) {
-        self.describe("gauge", &name, &help);
-    }
-
-    fn describe_histogram(&self, name: KeyName, _unit: Option<Unit>, help: SharedString) {
-        self.describe("histogram", &name, &help);
-    }
-
-    fn register_counter(&self, key: &Key, _metadata: &Metadata<'_>) -> Counter {
-        self.register(key);
-        Counter::noop()
-    }
-
-    fn register_gauge(&self, key: &Key, _metadata: &Metadata<'_>) -> Gauge {
-        self.register(key);
-        Gauge::noop()
-    }
-
-    fn register_histogram(&self, key: &Key, _metadata: &Metadata<'_>) -> Histogram {
-        self.register(key);
-        Histogram::noop()
     }
 }
