@@ -13,6 +13,7 @@ mod policies;
 mod publication;
 mod roles;
 mod slow_policies;
+mod slow_readers;
 mod standby;
 mod storms;
 mod tables;

@@ -54,7 +54,7 @@ pub use member::{Member, Receives};
 pub use membership::{JoinConfirmation, Membership};
 pub use memory::{MemoryBudget, MemoryCharge, MemoryKind, MemoryWait, TenantMemory, UNCHARGED_BYTES};
 pub use observer::{Interests, Observer};
-pub use outbox::{Disconnect, NextAction, Offer, Outbox, ReplaceKey};
+pub use outbox::{Backlog, Disconnect, NextAction, Offer, Outbox, ReplaceKey};
 pub use party::{Party, Payer};
 pub use presence::{DiffEntries, EntryRefusal, PresenceChange, StatePart, StateRequest};
 pub use presence_entry::PresenceEntry;

@@ -28,7 +28,7 @@ use crate::wakers::Wakers;
 
 use self::queue::OutboxQueue;
 
-pub use consumer::NextAction;
+pub use consumer::{Backlog, NextAction};
 pub use replaceable::ReplaceKey;
 
 /// Why the server closes a connection: a WebSocket close code and a short text (RFC 6455 §7.4).

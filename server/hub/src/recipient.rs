@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::frame::Frame;
 use crate::membership::Membership;
-use crate::outbox::{Offer, Outbox};
+use crate::outbox::{Backlog, Offer, Outbox};
 use crate::room::Room;
 
 /// The receiver of messages for one member.
@@ -41,12 +41,12 @@ impl Recipient {
         }
     }
 
-    /// Whether more waits for the member than for one that reads as fast as it is written to. Not once nothing is sent any more.
-    pub fn is_backlogged(&self) -> bool {
-        self.outbox().is_some_and(|outbox| outbox.is_backlogged() && !outbox.is_closed())
+    /// What waits for the connection of the member.
+    pub fn backlog(&self) -> Backlog {
+        self.outbox().map_or(Backlog::None, |outbox| outbox.backlog())
     }
 
-    /// Ready when the member is not [backlogged](Self::is_backlogged). Otherwise the task is woken when the client has read much of
+    /// Ready when there is no [backlog](Self::backlog). Otherwise the task is woken when the client has read much of
     /// what waits, and not when its tenant has memory again. The last task that has called it is.
     pub fn poll_caught_up(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.outbox().map_or(Poll::Ready(()), |outbox| outbox.poll_caught_up(cx))

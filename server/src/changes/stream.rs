@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hub::Frame;
-use hub::Offer;
+use hub::{Backlog, Frame, Offer, Recipient};
 use tokio::time::{Instant, timeout};
 use wire::pgoutput::{self, LogMessage};
 
@@ -237,19 +236,27 @@ impl ChangeStream {
         (subscriber, frame): (&ChangeSubscriber, &Frame),
         receivers: Receivers,
     ) {
-        let mut caught_up = poll_fn(|cx| subscriber.recipient.poll_caught_up(cx));
-        loop {
-            if !subscriber.recipient.is_backlogged() {
-                self.waits.note_progress(receivers, Instant::now());
-                break;
-            }
-            let Some(wait) = self.waits.may_wait(receivers, Instant::now()) else { break };
-            let _looked_at_again = timeout(wait.min(MEMORY_POLL), &mut caught_up).await;
+        match subscriber.recipient.backlog() {
+            Backlog::None => self.waits.note_progress(receivers, Instant::now()),
+            Backlog::New => self.wait_for(&subscriber.recipient, receivers).await,
+            Backlog::AwaitedInVain => {}
         }
         match subscriber.send(frame) {
             Some(Offer::Queued | Offer::Evicted(_)) => tenant.metrics.changes_sent.increment(1),
             Some(Offer::Full) => tenant.metrics.changes_missed.increment(1),
             None => {}
+        }
+    }
+
+    /// Waits for a client that reads slowly. One that was waited for in vain is not again until it has caught up: however many do
+    /// not read, and however many channels they have, the others wait for each of them once.
+    async fn wait_for(&mut self, recipient: &Recipient, receivers: Receivers) {
+        let mut caught_up = poll_fn(|cx| recipient.poll_caught_up(cx));
+        while let Some(wait) = self.waits.may_wait(receivers, Instant::now()) {
+            let _looked_at_again = timeout(wait.min(MEMORY_POLL), &mut caught_up).await;
+            if recipient.backlog() == Backlog::None {
+                return self.waits.note_progress(receivers, Instant::now());
+            }
         }
     }
 }

@@ -28,6 +28,17 @@ pub enum NextAction {
     Idle,
 }
 
+/// What waits for a client, for those who may wait until it has read some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backlog {
+    /// No more than for one that reads as fast as it is written to, or nothing is sent any more.
+    None,
+    /// More.
+    New,
+    /// More, and it was more ever since a task has begun to wait for the client.
+    AwaitedInVain,
+}
+
 impl Outbox {
     /// Moves everything queued into `burst`, which must be empty, or registers `waker`.
     ///
@@ -126,11 +137,6 @@ impl Outbox {
         queue.exceeds(2) || (is_charged && !self.memory.has_room_for(1))
     }
 
-    /// Whether nothing is sent any more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.queue.lock().closed
-    }
-
     /// Ready when it is not [backlogged](Self::is_backlogged), or nothing is sent any more. Otherwise the task is woken when at most a
     /// quarter of what may be queued is outstanding, and not when there is memory again.
     pub(crate) fn poll_caught_up(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -141,6 +147,16 @@ impl Outbox {
         queue.is_awaited = true;
         queue.awaited_by = Some(Box::new(cx.waker().clone()));
         Poll::Pending
+    }
+
+    /// How the client reads, for a task that may [wait](Self::poll_caught_up) for it.
+    pub(crate) fn backlog(&self) -> Backlog {
+        let mut queue = self.queue.lock();
+        if !self.is_backlog(&queue) || queue.closed {
+            queue.is_awaited = false;
+            return Backlog::None;
+        }
+        if queue.is_awaited { Backlog::AwaitedInVain } else { Backlog::New }
     }
 
     /// Drops what is queued and rejects further frames: nothing is sent after a close frame (RFC 6455

@@ -180,6 +180,23 @@ fn a_task_that_waits_for_a_slow_reader_is_woken_when_little_is_left_or_it_is_clo
 }
 
 #[test]
+fn a_client_that_was_waited_for_in_vain_is_known_until_it_has_read_half() {
+    let mut cx = Context::from_waker(Waker::noop());
+    let outbox = outbox(Bounds { frames: 8, bytes: 1_000 });
+    for _ in 0..2 {
+        assert_eq!(outbox.backlog(), Backlog::None);
+        (0..6).for_each(|_| assert_eq!(outbox.offer(&frame(10)), Offer::Queued));
+        assert_eq!(outbox.backlog(), Backlog::New);
+        assert!(outbox.poll_caught_up(&mut cx).is_pending());
+        outbox.written(1, 10);
+        assert_eq!(outbox.backlog(), Backlog::AwaitedInVain);
+        outbox.written(1, 10);
+        assert_eq!(outbox.backlog(), Backlog::None);
+        outbox.written(4, 40);
+    }
+}
+
+#[test]
 fn a_connection_that_missed_something_learns_that_it_has_caught_up() {
     let outbox = outbox(Bounds { frames: 1, bytes: 100 });
     outbox.offer(&frame(10));
