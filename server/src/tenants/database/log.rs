@@ -45,6 +45,9 @@ use self::stream::QueuedEvents;
 /// How long PostgreSQL keeps a session of which it hears nothing (`wal_sender_timeout`). Another node can take over after that.
 pub const SERVER_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// The first byte of the message that ends a transaction.
+const COMMIT: u8 = b'C';
+
 /// What a session needs.
 #[derive(Clone)]
 pub struct LogOptions {
@@ -123,6 +126,7 @@ pub struct LogSession {
     feedback: Arc<Feedback>,
     slot: String,
     start: SessionStart,
+    has_transaction: bool,
     /// Ends with the reason why the session ended, which is returned once.
     task: Option<JoinHandle<LogError>>,
 }
@@ -147,7 +151,8 @@ impl LogSession {
         let task = tokio::spawn(stream::receive(connection, queue, Arc::clone(&feedback)));
         let current = QueuedEvents::default();
         let slot = options.slot.clone();
-        Ok(LogSession { queue: events, current, feedback, slot, start, task: Some(task) })
+        let task = Some(task);
+        Ok(LogSession { queue: events, current, feedback, slot, start, has_transaction: false, task })
     }
 
     /// Where it starts.
@@ -160,13 +165,18 @@ impl LogSession {
         &self.slot
     }
 
+    /// Whether all of a transaction was received.
+    pub fn has_transaction(&self) -> bool {
+        self.has_transaction
+    }
+
     /// The next event, in the order of commits. May be cancelled without losing one.
     ///
     /// # Errors
     /// Why the session has ended. It is to be dropped then.
     pub async fn next(&mut self) -> Result<LogEvent, LogError> {
         loop {
-            if let Some(event) = self.current.events.next() {
+            if let Some(event) = self.next_current() {
                 return if self.is_current() { Ok(event) } else { Err(LogError::Stopped) };
             }
             // Frees its space, which what comes next may need.
@@ -183,11 +193,18 @@ impl LogSession {
     /// # Errors
     /// When what was received is not to be handed out any more. That is looked at once for what was received together.
     pub fn try_next(&mut self) -> Result<Option<LogEvent>, LogError> {
-        if let Some(event) = self.current.events.next() {
+        if let Some(event) = self.next_current() {
             return Ok(Some(event));
         }
         self.current = self.queue.try_recv().unwrap_or_default();
-        if self.is_current() { Ok(self.current.events.next()) } else { Err(LogError::Stopped) }
+        if self.is_current() { Ok(self.next_current()) } else { Err(LogError::Stopped) }
+    }
+
+    fn next_current(&mut self) -> Option<LogEvent> {
+        let event = self.current.events.next();
+        self.has_transaction |=
+            matches!(&event, Some(LogEvent::Message { bytes, .. }) if bytes.first() == Some(&COMMIT));
+        event
     }
 
     /// The progress of the session, for those who finish what this one hands out.

@@ -16,6 +16,7 @@ mod messages_table;
 mod names;
 mod options;
 mod session_failures;
+mod session_retry;
 mod sightings;
 mod slot_wait;
 mod transaction_rows;
@@ -41,15 +42,13 @@ use self::failures::{Reported, SLOT_WAITS, Unreadable};
 use self::log_stream::LogStream;
 use self::messages::MessagesStream;
 use self::names::ReaderNames;
+use self::session_retry::SessionRetry;
 pub(super) use self::unused_slot::drop_unused_slot;
 use super::log::{LogError, LogSession};
 use super::{DatabaseFailure, DatabaseState, LogState, TenantDatabase};
-use crate::backoff::{Backoff, jittered};
+use crate::backoff::jittered;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::metrics::ReasonCounter;
-
-/// The first and the longest wait before the log is read again after a failure.
-const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(15));
 
 /// How long what precedes a session may take.
 const PREPARE_MAX: Duration = Duration::from_secs(90);
@@ -65,9 +64,6 @@ const SENDER_RETRY: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether there is something to read.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-/// A session that has lasted this long has succeeded.
-const STABLE: Duration = Duration::from_secs(5);
 
 /// Which nodes read the log of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +190,7 @@ struct Reader<S> {
     /// Whether this or another node has read the log before, so that a later session begins after a gap.
     is_followed: bool,
     /// The waits before the next attempts.
-    retry: Backoff,
+    retry: SessionRetry,
 }
 
 impl<S: LogStream> Reader<S> {
@@ -202,7 +198,7 @@ impl<S: LogStream> Reader<S> {
         let slot = S::slot(&database.spec.usage.slot_suffix);
         let names = ReaderNames::new(slot, &database.tenant.id, election);
         let is_followed = stream.was_read(&database);
-        Self { database, stream, election, names, oid: 0, is_followed, retry: RETRY }
+        Self { database, stream, election, names, oid: 0, is_followed, retry: SessionRetry::new() }
     }
 
     async fn run(mut self) {
@@ -223,14 +219,14 @@ impl<S: LogStream> Reader<S> {
         }
     }
 
-    /// Waits until the database can be used. Meanwhile nothing is tried, and what has failed before may succeed after it.
+    /// Waits until the database can be used. Meanwhile nothing is tried.
     async fn until_usable(&mut self) {
         if self.database.state() == DatabaseState::Ready {
             return;
         }
         let mut state = self.database.subscribe_state();
         let _closed = state.wait_for(|state| *state == DatabaseState::Ready).await;
-        self.retry.reset();
+        self.retry.note_usable();
     }
 
     async fn open(&mut self) -> Result<LogSession, Unreadable> {
@@ -268,10 +264,8 @@ impl<S: LogStream> Reader<S> {
             reason = self.stream.read(&self.database, &mut session, &mut log) => reason,
             reason = watchdog::watch(&self.database, self.names.slot(), &self.stream) => reason,
         };
+        self.retry.note_end(started.elapsed(), log.has_transaction());
         drop((session, log));
-        if started.elapsed() >= STABLE {
-            self.retry.reset();
-        }
         self.set_state(LogState::Starting);
         self.stream.note_end(&self.database);
         self.database.reports().record(Code::ReplicationConnectionDown.at(Scope::Log), &reason);
