@@ -2,6 +2,7 @@
 //!
 //! It names the member and does not keep it in the room: what is sent after the member has left goes nowhere.
 
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
@@ -17,6 +18,24 @@ pub struct Recipient {
     slot: usize,
     /// Tells the member apart from others that use the slot before and after it.
     id: u32,
+}
+
+/// A connection, which is told apart from all others also after it has closed.
+#[derive(Debug, Clone)]
+pub struct ConnectionId(Weak<Outbox>);
+
+impl PartialEq for ConnectionId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0)
+    }
+}
+
+impl Eq for ConnectionId {}
+
+impl Hash for ConnectionId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_ptr().hash(state);
+    }
 }
 
 impl Membership {
@@ -50,6 +69,11 @@ impl Recipient {
     /// what waits, and not when its tenant has memory again. The last task that has called it is.
     pub fn poll_caught_up(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.outbox().map_or(Poll::Ready(()), |outbox| outbox.poll_caught_up(cx))
+    }
+
+    /// The connection of the member. `None` if it has left the room.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.outbox().map(|outbox| ConnectionId(Arc::downgrade(&outbox)))
     }
 
     fn outbox(&self) -> Option<Arc<Outbox>> {

@@ -3,9 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::excluded::{ComparedFilter, Excluded};
 use super::log_table::LogChange;
-use super::matching::{Match, Matches};
+use super::matching::{Candidate, Match, Matches};
+use super::slow_filters::FilterSource;
 use super::tenant_changes::ChangesOfTenant;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{Compared, Comparison, NotCompared};
@@ -50,6 +53,8 @@ async fn compare(
     matches: &Matches,
     excluded: &mut Excluded,
 ) -> Result<Vec<Compared>, DatabaseFailure> {
+    let is_wanted = wanted(changes, matches, excluded);
+    let mut results = vec![Err(NotCompared::TooSlow); matches.comparisons.len()];
     let mut filters: HashMap<ComparedFilter, HashMap<Option<&str>, Vec<usize>>> = HashMap::new();
     for (place, comparison) in matches.comparisons.iter().enumerate() {
         // What is no text cannot be compared.
@@ -57,8 +62,13 @@ async fn compare(
             continue;
         };
         let filter = (type_oid, operator, Arc::clone(&comparison.value));
-        if !excluded.has_filter(&filter) {
+        if excluded.has_filter(&filter) {
+            continue;
+        }
+        if is_wanted[place] {
             filters.entry(filter).or_default().entry(row).or_default().push(place);
+        } else {
+            results[place] = Err(NotCompared::Unasked);
         }
     }
     let asked: Vec<_> = filters
@@ -79,23 +89,96 @@ async fn compare(
         found => found?,
     };
     database.tenant.metrics.database().changes_comparisons.increment(questions.len() as u64);
-    let mut results = vec![Err(NotCompared::TooSlow); matches.comparisons.len()];
+    let (mut slow, mut slow_places) = (HashSet::new(), HashMap::new());
     for ((filter, _, places), result) in asked.into_iter().zip(found) {
-        note(database, filter, &result, excluded);
+        if note(database, filter, &result, excluded) {
+            slow.insert(filter);
+        }
+        if slow.contains(filter) {
+            slow_places.extend(places.iter().map(|place| (*place, filter)));
+        }
         places.iter().for_each(|place| results[*place].clone_from(&result));
     }
+    note_sources(database, (changes, matches), &slow_places, excluded);
     Ok(results)
 }
 
-/// Reports a comparison that was not made, and excludes a filter that takes too long.
-fn note(database: &TenantDatabase, filter: &ComparedFilter, result: &Compared, excluded: &mut Excluded) {
+/// For each comparison whether it is made: not if only those need it whose filters are excluded.
+fn wanted(changes: &[LogChange<'_>], matches: &Matches, excluded: &Excluded) -> Vec<bool> {
+    let slow = &excluded.slow_filters;
+    if slow.is_empty() {
+        return vec![true; matches.comparisons.len()];
+    }
+    let excluded_clients: Vec<bool> = matches
+        .candidates
+        .iter()
+        .map(|candidate| client(candidate).is_some_and(|client| slow.excludes(&client)))
+        .collect();
+    let mut wanted = vec![false; matches.comparisons.len()];
+    for asked in &matches.asked {
+        let found = matches.found[asked.of as usize];
+        let is_excluded = excluded_clients[found.candidate as usize]
+            || slow.excludes(&table(&changes[found.change as usize]));
+        wanted[asked.comparison as usize] |= !is_excluded;
+    }
+    wanted
+}
+
+/// Reports a comparison that was not made, and excludes a filter that takes too long. Returns whether it was not before.
+fn note(
+    database: &TenantDatabase,
+    filter: &ComparedFilter,
+    result: &Compared,
+    excluded: &mut Excluded,
+) -> bool {
     let reports = &database.tenant.reports;
     match result {
-        Err(NotCompared::Failed(failure)) => reports.record(failure.code.at(Scope::Log), &failure.reason),
-        Err(NotCompared::TooSlow) if excluded.add_filter(filter) => {
-            database.tenant.metrics.database().changes_exclusions.increment(1);
-            reports.record(Code::QueryCanceled.at(Scope::Log), "a filter takes too long");
+        Err(NotCompared::Failed(failure)) => {
+            reports.record(failure.code.at(Scope::Log), &failure.reason);
+            false
         }
-        _ => {}
+        Err(NotCompared::TooSlow) if excluded.add_filter(filter) => {
+            note_exclusion(database, "a filter takes too long");
+            true
+        }
+        _ => false,
     }
+}
+
+/// Excludes the filters of clients, and on tables, of which too many different ones take too long. `slow` has those that were found
+/// just now, by their comparisons.
+fn note_sources(
+    database: &TenantDatabase,
+    (changes, matches): (&[LogChange<'_>], &Matches),
+    slow: &HashMap<usize, &ComparedFilter>,
+    excluded: &mut Excluded,
+) {
+    if slow.is_empty() {
+        return;
+    }
+    let (mut counted, now) = (HashSet::new(), Instant::now());
+    for asked in &matches.asked {
+        let Some(filter) = slow.get(&(asked.comparison as usize)) else { continue };
+        let found = matches.found[asked.of as usize];
+        let sources = [client(matches.candidate(found)), Some(table(&changes[found.change as usize]))];
+        for source in sources.into_iter().flatten() {
+            if counted.insert((source.clone(), *filter)) && excluded.slow_filters.add(source, now) {
+                note_exclusion(database, "many filters of one client, or on one table, take too long");
+            }
+        }
+    }
+}
+
+fn note_exclusion(database: &TenantDatabase, reason: &str) {
+    database.tenant.metrics.database().changes_exclusions.increment(1);
+    database.tenant.reports.record(Code::QueryCanceled.at(Scope::Log), reason);
+}
+
+/// The client of a binding, unless it has left.
+fn client(candidate: &Candidate) -> Option<FilterSource> {
+    candidate.subscriber.recipient.connection().map(FilterSource::Client)
+}
+
+fn table(change: &LogChange<'_>) -> FilterSource {
+    FilterSource::Table(change.log_table.table.oid)
 }

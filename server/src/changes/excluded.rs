@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use wire::supabase::changes::FilterOperator;
 
 use super::excluded_viewers::ExcludedViewers;
+use super::slow_filters::SlowFilters;
 use super::viewer::Viewer;
 
 /// How long it is not asked again.
@@ -17,6 +18,7 @@ const EXCLUSION: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Excluded {
     filters: HashMap<ComparedFilter, Instant>,
+    pub(super) slow_filters: SlowFilters,
     pub(super) viewers: ExcludedViewers<Viewer>,
     /// Tables whose generated columns are not read.
     generated: HashMap<u32, Instant>,
@@ -30,8 +32,9 @@ pub(super) type ComparedFilter = (u32, FilterOperator, Arc<str>);
 impl Excluded {
     /// Asks again for what was excluded some time ago.
     pub(super) fn forget_old(&mut self) {
-        let Self { filters, viewers, generated, conversions } = self;
+        let Self { filters, slow_filters, viewers, generated, conversions } = self;
         filters.retain(|_, since| since.elapsed() < EXCLUSION);
+        slow_filters.forget_after(EXCLUSION, Instant::now());
         viewers.forget_after(EXCLUSION, Instant::now());
         generated.retain(|_, since| since.elapsed() < EXCLUSION);
         conversions.retain(|_, since| since.elapsed() < EXCLUSION);

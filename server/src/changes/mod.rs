@@ -13,7 +13,7 @@
 //! | `matching`, `evaluation` | who a row is for |
 //! | `lookups`, `table_lookup`, `role_view` | who may see it |
 //! | `row_question` | how the database is asked about rows |
-//! | `excluded`, `excluded_viewers`, `outage` | what the database is not asked for now, and how long changes wait for it |
+//! | `excluded`, `excluded_viewers`, `slow_filters`, `outage` | what the database is not asked for now, and how long changes wait for it |
 //! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
 //! | `notices` | what subscribers are notified of when they miss changes |
 //!
@@ -67,6 +67,8 @@ mod row_question;
 mod service;
 #[cfg(feature = "postgres")]
 mod session_queue;
+#[cfg(feature = "postgres")]
+mod slow_filters;
 #[cfg(feature = "postgres")]
 mod stream;
 #[cfg_attr(

@@ -73,6 +73,11 @@ impl ChangeStream {
         self.log_tables.clear();
     }
 
+    /// Forgets what was excluded some time ago, also while nothing changes.
+    pub(super) fn forget_excluded(&mut self) {
+        self.excluded.forget_old();
+    }
+
     /// Handles messages of the log. Rows are read by the definition of their table that precedes them.
     pub(super) async fn handle(&mut self, changes: &Arc<ChangesOfTenant>, messages: &[Bytes]) {
         let (committed_before, started) = (self.committed_at, Instant::now());
