@@ -148,6 +148,7 @@ async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>) 
             changes.tenant.reports.record(code.at(Scope::Log), &failure.reason);
             match failure.code {
                 Code::QueryCanceled => Attempt::Slow(UNANSWERED.to_owned()),
+                Code::StartReplicationFailed => Attempt::Failed(not_available(&failure.reason)),
                 _ => Attempt::Failed(UNANSWERED.to_owned()),
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use harness::eventually_within;
 use serde_json::{Value, json};
 
+use super::numbered::{Receipt, Subscriber};
 use super::{Changes, change, next, record};
 
 /// Lists of columns and filters of rows exist since PostgreSQL 15.
@@ -154,5 +155,21 @@ async fn a_table_that_is_dropped_or_no_longer_published_is_noticed_without_a_row
     }
     changes.postgres().sql("INSERT INTO public.others VALUES (1)");
     assert_eq!(record(&mut cas).await["id"], 1);
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn who_subscribes_while_there_is_no_publication_waits_for_it() {
+    let changes = Changes::start().await;
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    changes.postgres().sql("DROP PUBLICATION supabase_realtime");
+    let mut late = Subscriber::joined(&changes, "late").await;
+    let missing =
+        "Changes of the database are not available: the publication `supabase_realtime` does not exist";
+    late.until(&Receipt::Notice(missing.to_owned())).await;
+    changes.postgres().sql("CREATE PUBLICATION supabase_realtime FOR TABLE public.todos");
+    late.until(&Receipt::Subscribed).await;
+    late.until_written(changes.postgres(), 1).await;
+    ann.until(&Receipt::Row(1)).await;
     changes.rooms.world.stop().await;
 }

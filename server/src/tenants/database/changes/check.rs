@@ -69,6 +69,10 @@ enum CheckAnswer {
 }
 
 #[derive(Debug, Deserialize)]
+    /// There is no publication of this name. It may be made again.
+    Missing {
+        missing: String,
+    },
 struct FilterAnswer {
     column: usize,
     canonical: Vec<Option<Box<str>>>,
@@ -193,6 +197,10 @@ fn resolve(
         })
     });
     Ok(fitting.collect())
+            CheckAnswer::Missing { missing } => {
+                let reason = format!("the publication `{missing}` does not exist");
+                return Err(DatabaseFailure::new(Code::StartReplicationFailed, reason));
+            }
 }
 
 fn checked_filter((filter, answer): (&Filter, FilterAnswer)) -> CheckedFilter {

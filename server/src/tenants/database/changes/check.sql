@@ -22,6 +22,11 @@ DECLARE
     state text;
     reason text;
 BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_publication WHERE pubname = request ->> 'publication') THEN
+        PERFORM pg_catalog.set_config('realtime.checked', pg_catalog.jsonb_build_array(
+            pg_catalog.jsonb_build_object('missing', request ->> 'publication'))::text, true);
+        RETURN;
+    END IF;
     FOR matched IN
         -- PostgreSQL 14 has no lists of columns.
         SELECT b.n::integer AS n, b.binding, c.oid, pg_catalog.to_jsonb(t) -> 'attnames' AS published
