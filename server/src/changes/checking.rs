@@ -177,7 +177,7 @@ impl ChangesOfTenant {
         let rights = database.table_rights(&oids, &[role]).await?;
         let rights: HashMap<u32, TableRights> =
             rights.into_iter().map(|(table, _, rights)| (table, rights)).collect();
-        let checked = |bindings: Vec<CheckedBinding>| {
+        let checked = |bindings: Vec<Arc<CheckedBinding>>| {
             let of_join: HashSet<u32> =
                 bindings.iter().flat_map(|binding| &binding.tables).map(|target| target.oid).collect();
             let described = of_join.iter().filter_map(|oid| Some((*oid, Arc::clone(tables.get(oid)?))));

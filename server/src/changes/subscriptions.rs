@@ -62,7 +62,7 @@ pub(super) struct SubscribedTable {
 /// What a subscription was found to be for.
 pub(super) struct CheckedSubscription {
     /// For each binding the tables and filters.
-    pub(super) bindings: Vec<CheckedBinding>,
+    pub(super) bindings: Vec<Arc<CheckedBinding>>,
     /// The tables, by their oids.
     pub(super) tables: HashMap<u32, Arc<ChangeTable>>,
     /// What the role may read of them.

@@ -1,6 +1,6 @@
 //! Whether subscriptions fit the tables, with the trigger on `realtime.subscription` as the oracle.
 
-use realtime_server::tenants::database::changes::{CheckedBinding, CheckedFilter};
+use realtime_server::tenants::database::changes::{CheckedFilter, CheckedJoin};
 use serde_json::{json, value::to_raw_value};
 use wire::supabase::changes::Binding;
 
@@ -27,7 +27,7 @@ fn for_table(table: &str) -> Binding {
     Binding::parse(&to_raw_value(&json!({"schema": "public", "table": table})).unwrap()).unwrap()
 }
 
-async fn check(catalog: &Catalog, role: &str, bindings: &[Binding]) -> Result<Vec<CheckedBinding>, String> {
+async fn check(catalog: &Catalog, role: &str, bindings: &[Binding]) -> CheckedJoin {
     catalog.database.check_joins("p", role, &[bindings]).await.expect("an answer").remove(0)
 }
 

@@ -1,5 +1,8 @@
 //! Whether subscriptions fit the tables of the publication, and what their filters mean there.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wire::supabase::changes::{Binding, Filter, FilterOperator, NamePattern};
@@ -11,7 +14,7 @@ use crate::telemetry::codes::Code;
 
 const CHECK: &str = include_str!("check.sql");
 
-/// Subscriptions that one statement checks, unless one join has more.
+/// Different subscriptions that one statement checks, unless one join has more.
 const PER_STATEMENT: usize = 200;
 
 /// A subscription that fits the publication.
@@ -66,20 +69,20 @@ enum CheckAnswer {
         state: String,
         message: String,
     },
-}
-
-#[derive(Debug, Deserialize)]
     /// There is no publication of this name. It may be made again.
     Missing {
         missing: String,
     },
+}
+
+#[derive(Debug, Deserialize)]
 struct FilterAnswer {
     column: usize,
     canonical: Vec<Option<Box<str>>>,
 }
 
 /// What was found of the subscriptions of a join; or what its client reads, because one of them does not fit.
-pub type CheckedJoin = Result<Vec<CheckedBinding>, String>;
+pub type CheckedJoin = Result<Vec<Arc<CheckedBinding>>, String>;
 
 impl TenantDatabase {
     /// Whether the subscriptions of joins fit the tables of `publication`, for clients of `role`. If one does not fit, all of its join
@@ -109,7 +112,14 @@ impl TenantDatabase {
         joins: &[&[Binding]],
     ) -> Result<Vec<CheckedJoin>, DatabaseFailure> {
         let is_asked = |binding: &&Binding| !has_nul(binding) && !role.contains('\0');
-        let asked: Vec<&Binding> = joins.iter().copied().flatten().filter(is_asked).collect();
+        // Clients may send the same many times, and it may be for thousands of tables.
+        let (mut asked, mut places) = (Vec::new(), HashMap::new());
+        for binding in joins.iter().copied().flatten().filter(is_asked) {
+            places.entry(binding).or_insert_with(|| {
+                asked.push(binding);
+                asked.len() - 1
+            });
+        }
         let request = json!({
             "publication": publication,
             "role": role,
@@ -121,13 +131,12 @@ impl TenantDatabase {
             false => json_question::ask(self, setting, &request, CHECK).await?,
         };
         let resolved = resolve(&asked, answers).map_err(|failure| self.note_failure(failure))?;
-        let mut resolved = resolved.into_iter();
-        let result = |binding: &Binding| {
-            let found = if is_asked(&binding) { resolved.next() } else { None };
-            found.unwrap_or_else(|| {
+        let result = |binding: &Binding| match places.get(binding) {
+            Some(place) => resolved[*place].clone(),
+            None => {
                 let message = "invalid byte sequence for encoding \"UTF8\": 0x00";
                 Err(binding.exception_text(&exception::text("22021", message)))
-            })
+            }
         };
         let results: Vec<_> = joins.iter().copied().flatten().map(result).collect();
         let (mut joined, mut results) = (Vec::with_capacity(joins.len()), results.into_iter());
@@ -142,10 +151,10 @@ impl TenantDatabase {
 
 /// How many joins, and at least one, are checked at once.
 fn at_once(joins: &[&[Binding]]) -> usize {
-    let mut bindings = 0;
+    let mut bindings = HashSet::new();
     let fitting = joins.iter().take_while(|join| {
-        bindings += join.len();
-        bindings <= PER_STATEMENT
+        bindings.extend(join.iter());
+        bindings.len() <= PER_STATEMENT
     });
     fitting.count().max(1)
 }
@@ -168,7 +177,7 @@ fn request(binding: &Binding) -> Value {
 fn resolve(
     bindings: &[&Binding],
     answers: Vec<CheckAnswer>,
-) -> Result<Vec<Result<CheckedBinding, String>>, DatabaseFailure> {
+) -> Result<Vec<Result<Arc<CheckedBinding>, String>>, DatabaseFailure> {
     let mut checked: Vec<Result<CheckedBinding, String>> =
         bindings.iter().map(|_| Ok(CheckedBinding { tables: Vec::new() })).collect();
     for answer in answers {
@@ -188,19 +197,19 @@ fn resolve(
             CheckAnswer::Refused { state, message, .. } => {
                 return Err(DatabaseFailure::of_state(&state, "", &message));
             }
+            CheckAnswer::Missing { missing } => {
+                let reason = format!("the publication `{missing}` does not exist");
+                return Err(DatabaseFailure::new(Code::StartReplicationFailed, reason));
+            }
         }
     }
     let fitting = checked.into_iter().zip(bindings).map(|(checked, binding)| {
         checked.and_then(|checked| match checked.tables.is_empty() {
             true => Err(binding.no_table_text()),
-            false => Ok(checked),
+            false => Ok(Arc::new(checked)),
         })
     });
     Ok(fitting.collect())
-            CheckAnswer::Missing { missing } => {
-                let reason = format!("the publication `{missing}` does not exist");
-                return Err(DatabaseFailure::new(Code::StartReplicationFailed, reason));
-            }
 }
 
 fn checked_filter((filter, answer): (&Filter, FilterAnswer)) -> CheckedFilter {
