@@ -46,7 +46,8 @@ impl ChangesOfTenant {
         subscriber: &Arc<ChangeSubscriber>,
     ) -> Result<CheckOutcome, DatabaseFailure> {
         let viewer = subscriber.progress.next_viewer();
-        let shared = self.checks.share(Wanted::of(subscriber, &viewer));
+        let client = subscriber.recipient.connection();
+        let shared = self.checks.share(client, Wanted::of(subscriber, &viewer));
         let checked = shared.answer(async |wanted| self.ask_for(wanted).await).await?;
         Ok(self.subscribe(subscriber, &viewer, &checked))
     }
@@ -96,7 +97,7 @@ impl ChangesOfTenant {
         joins: &[&[Binding]],
     ) -> Result<Vec<Checked>, DatabaseFailure> {
         loop {
-            let turn = self.checks.turn().await;
+            let turn = self.checks.turns.next().await;
             let answer = self.ask(role, joins).await;
             drop(turn);
             match answer {

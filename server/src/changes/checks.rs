@@ -1,20 +1,21 @@
 //! Checks that wait for their turn. Channels that ask for the same with the same role share one: after a restart of the server
-//! thousands come back at once.
+//! thousands come back at once. A check that clients share is asked in the turn of the first of them that has one.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use hub::ConnectionId;
 use parking_lot::Mutex;
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SetOnce};
 use wire::supabase::changes::Binding;
 
+use super::check_turns::{CheckTurns, WaitingForTurn};
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::CheckedSubscription;
 use super::viewer::Viewer;
 use crate::tenants::database::DatabaseFailure;
-
-/// Subscriptions that are checked at once. A thousand clients may come at once, and most connections to the database are for others.
-const CHECKS_AT_ONCE: usize = 2;
 
 /// What was found; else what clients are to read when they are refused.
 pub(super) type Checked = Result<CheckedSubscription, String>;
@@ -23,16 +24,24 @@ pub(super) type Checked = Result<CheckedSubscription, String>;
 pub(super) type CheckAnswer = Result<Arc<Checked>, DatabaseFailure>;
 
 /// The checks of a tenant.
-pub(super) struct Checks {
-    turns: Semaphore,
+pub(super) struct Checks<C: Eq + Hash = Option<ConnectionId>> {
+    pub(super) turns: CheckTurns<C>,
     /// Those whose turn has not come, and how many share them.
     waiting: Mutex<HashMap<Wanted, WaitingCheck>>,
+    /// How many were answered.
+    answered: AtomicU64,
 }
 
 #[derive(Default)]
 struct WaitingCheck {
-    answer: Arc<OnceCell<CheckAnswer>>,
+    answer: Arc<SharedAnswer>,
     parts: usize,
+}
+
+struct SharedAnswer {
+    found: SetOnce<CheckAnswer>,
+    /// One asks.
+    asking: Semaphore,
 }
 
 /// What channels ask for that are checked alike.
@@ -43,44 +52,65 @@ pub(super) struct Wanted {
 }
 
 /// A part in a check.
-pub(super) struct SharedCheck<'a> {
-    checks: &'a Checks,
+pub(super) struct SharedCheck<'a, C: Eq + Hash = Option<ConnectionId>> {
+    checks: &'a Checks<C>,
     pub(super) wanted: Wanted,
-    answer: Arc<OnceCell<CheckAnswer>>,
+    answer: Arc<SharedAnswer>,
+    turn: WaitingForTurn<'a, C>,
 }
 
-impl Default for Checks {
+impl Default for SharedAnswer {
     fn default() -> Self {
-        Self { turns: Semaphore::new(CHECKS_AT_ONCE), waiting: Mutex::default() }
+        Self { found: SetOnce::new(), asking: Semaphore::new(1) }
     }
 }
 
-impl Checks {
+impl<C: Eq + Hash> Default for Checks<C> {
+    fn default() -> Self {
+        Self { turns: CheckTurns::default(), waiting: Mutex::default(), answered: AtomicU64::new(0) }
+    }
+}
+
+impl<C: Clone + Eq + Hash> Checks<C> {
     /// Shares the check of those who wait for the same, or is the first to wait.
-    pub(super) fn share(&self, wanted: Wanted) -> SharedCheck<'_> {
+    pub(super) fn share(&self, client: C, wanted: Wanted) -> SharedCheck<'_, C> {
         let mut waiting = self.waiting.lock();
         let check = waiting.entry(wanted.clone()).or_default();
         check.parts += 1;
         let answer = Arc::clone(&check.answer);
         drop(waiting);
-        SharedCheck { checks: self, wanted, answer }
+        SharedCheck { checks: self, wanted, answer, turn: self.turns.of(client) }
     }
 
-    /// Waits for a turn, which ends when it is dropped.
-    pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
-        self.turns.acquire().await.expect("it is never closed")
+    /// How many checks were answered until now.
+    pub(super) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 }
 
-impl SharedCheck<'_> {
-    /// The answer, which the first finds with `ask` when its turn has come. Who waits for it takes no turn of others.
+impl<C: Clone + Eq + Hash> SharedCheck<'_, C> {
+    /// The answer, which the first finds with `ask` whose turn has come. Who waits for it takes no turn of others.
     pub(super) async fn answer(&self, ask: impl AsyncFnOnce(&Wanted) -> CheckAnswer) -> CheckAnswer {
-        let answer = self.answer.get_or_init(async || {
-            let _turn = self.checks.turn().await;
+        let SharedAnswer { found, asking } = &*self.answer;
+        let asked = async {
+            let _of_client = self.turn.next_of_client().await;
+            let _asking = asking.acquire().await.expect("it is never closed");
+            if let Some(found) = found.get() {
+                return found.clone();
+            }
+            let _turn = self.checks.turns.next().await;
             self.begin();
-            ask(&self.wanted).await
-        });
-        answer.await.clone()
+            let answer = ask(&self.wanted).await;
+            self.checks.answered.fetch_add(u64::from(answer.is_ok()), Ordering::Relaxed);
+            // Only who asks sets it.
+            let _set = found.set(answer.clone());
+            answer
+        };
+        tokio::select! {
+            biased;
+            found = found.wait() => found.clone(),
+            answer = asked => answer,
+        }
     }
 
     /// Who asks from now on shares another check: this one may not see what they have seen.
@@ -90,13 +120,15 @@ impl SharedCheck<'_> {
             waiting.remove(&self.wanted);
         }
     }
+}
 
+impl<C: Eq + Hash> SharedCheck<'_, C> {
     fn is_waiting(&self, waiting: &HashMap<Wanted, WaitingCheck>) -> bool {
         waiting.get(&self.wanted).is_some_and(|check| Arc::ptr_eq(&check.answer, &self.answer))
     }
 }
 
-impl Drop for SharedCheck<'_> {
+impl<C: Eq + Hash> Drop for SharedCheck<'_, C> {
     fn drop(&mut self) {
         let mut waiting = self.checks.waiting.lock();
         if self.is_waiting(&waiting)
@@ -120,9 +152,9 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
-    use futures_util::future::join_all;
+    use futures_util::future::{join_all, pending};
     use tokio::sync::Notify;
 
     use super::*;
@@ -140,8 +172,9 @@ mod tests {
 
     #[tokio::test]
     async fn those_that_wait_for_the_same_share_an_answer() {
-        let (checks, asked) = (Checks::default(), AtomicUsize::new(0));
-        let shared: Vec<_> = (0..100).map(|number| checks.share(wanted(["a", "b"][number % 2]))).collect();
+        let (checks, asked) = (Checks::<u32>::default(), AtomicUsize::new(0));
+        let shared: Vec<_> =
+            (0..100).map(|number| checks.share(number, wanted(["a", "b"][number as usize % 2]))).collect();
         let answers = shared.iter().map(|check| {
             check.answer(async |wanted| {
                 asked.fetch_add(1, Ordering::Relaxed);
@@ -150,14 +183,14 @@ mod tests {
         });
         let answers = join_all(answers).await;
         assert!(answers.iter().zip(["a", "b"].iter().cycle()).all(|(answer, role)| refusal(answer) == *role));
-        assert_eq!(asked.into_inner(), 2);
+        assert_eq!((asked.into_inner(), checks.answered()), (2, 2));
         assert!(checks.waiting.lock().is_empty());
     }
 
     #[tokio::test]
     async fn who_asks_after_a_check_has_begun_shares_the_next_one() {
-        let (checks, begun, end) = (Checks::default(), Notify::new(), Notify::new());
-        let first = checks.share(wanted("a"));
+        let (checks, begun, end) = (Checks::<u32>::default(), Notify::new(), Notify::new());
+        let first = checks.share(1, wanted("a"));
         let slow = first.answer(async |_| {
             begun.notify_one();
             end.notified().await;
@@ -165,7 +198,7 @@ mod tests {
         });
         let later = async {
             begun.notified().await;
-            let later = checks.share(wanted("a"));
+            let later = checks.share(2, wanted("a"));
             let answer = later.answer(async |_| Ok(Arc::new(Err("after".to_owned())))).await;
             end.notify_one();
             answer
@@ -176,8 +209,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_check_that_many_wait_for_takes_one_turn() {
-        let (checks, begun, end) = (Checks::default(), Notify::new(), Notify::new());
-        let shared: Vec<_> = (0..10).map(|_| checks.share(wanted("a"))).collect();
+        let (checks, begun, end) = (Checks::<u32>::default(), Notify::new(), Notify::new());
+        let shared: Vec<_> = (0..10).map(|number| checks.share(number, wanted("a"))).collect();
         let slow = shared.iter().map(|check| {
             check.answer(async |_| {
                 begun.notify_one();
@@ -187,7 +220,8 @@ mod tests {
         });
         let other = async {
             begun.notified().await;
-            let answer = checks.share(wanted("b")).answer(async |_| Ok(Arc::new(Err("b".to_owned())))).await;
+            let answer =
+                checks.share(10, wanted("b")).answer(async |_| Ok(Arc::new(Err("b".to_owned())))).await;
             end.notify_one();
             answer
         };
@@ -198,11 +232,36 @@ mod tests {
 
     #[tokio::test]
     async fn who_leaves_before_its_turn_leaves_nothing() {
-        let checks = Checks::default();
-        let (one, other) = (checks.share(wanted("a")), checks.share(wanted("a")));
+        let checks = Checks::<u32>::default();
+        let (one, other) = (checks.share(1, wanted("a")), checks.share(1, wanted("a")));
         drop(one);
         assert_eq!(checks.waiting.lock().len(), 1);
         drop(other);
         assert!(checks.waiting.lock().is_empty());
+    }
+    #[tokio::test]
+    async fn one_client_with_many_checks_has_one_turn_and_others_ask_what_it_waits_for() {
+        let (checks, begun) = (Checks::<u32>::default(), Notify::new());
+        let of_first: Vec<_> = ["a", "b", "c"].map(|role| checks.share(1, wanted(role))).into();
+        let never = of_first.iter().map(|check| {
+            check.answer(async |_| {
+                begun.notify_one();
+                pending().await
+            })
+        });
+        let other = async {
+            begun.notified().await;
+            let shared = checks.share(2, wanted("c"));
+            shared.answer(async |_| Ok(Arc::new(Err("of the other".to_owned())))).await
+        };
+        let mut never = join_all(never);
+        let answer = tokio::select! {
+            _ = &mut never => panic!("its turn does not end"),
+            answer = other => answer,
+        };
+        assert_eq!(refusal(&answer), "of the other");
+        drop(never);
+        drop(of_first);
+        assert!(checks.turns.are_unused() && checks.waiting.lock().is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! | module | responsibility |
 //! |---|---|
 //! | `subscriber`, `subscription_progress`, `viewer`, `service`, `subscribing` | a channel with subscriptions, and what it takes until changes flow |
-//! | `checking`, `checks` | what a channel has subscribed to, asked once for those that ask for the same |
+//! | `checking`, `checks`, `check_turns` | what a channel has subscribed to, asked once for those that ask for the same |
 //! | `tenant_changes`, `subscriptions`, `index` | the subscriptions of a tenant, and how a row finds them |
 //! | `compiled_filter`, `operand` | filters, evaluated in this process where that gives what the database would |
 //! | `feed`, `session_queue` | from the reader of the log to the task that handles its changes |
@@ -23,6 +23,8 @@
 
 #[cfg(not(feature = "postgres"))]
 mod absent;
+#[cfg(feature = "postgres")]
+mod check_turns;
 #[cfg(feature = "postgres")]
 mod checking;
 #[cfg(feature = "postgres")]
