@@ -99,9 +99,13 @@ impl PostgresChanges {
         // The time counts from the join, and not from when this is polled first: other tasks of the connection may come before.
         let deadline = Instant::now() + wait;
         let flowing = async move {
-            let attempts = subscribing::run_silently(changes, subscriber, confirmation);
-            let outcome = timeout_at(deadline, attempts).await;
-            outcome.map_err(|_elapsed| SubscribeError::TimedOut(wait))?.map_err(SubscribeError::Refused)
+            let mut reason = None;
+            let note = |text| reason = Some(text);
+            let attempts = subscribing::run_joining(changes, subscriber, confirmation, note);
+            match timeout_at(deadline, attempts).await {
+                Ok(outcome) => outcome.map_err(SubscribeError::Refused),
+                Err(_elapsed) => Err(SubscribeError::TimedOut { after: wait, reason }),
+            }
         };
         Ok((subscription, flowing))
     }

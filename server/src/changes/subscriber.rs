@@ -43,9 +43,17 @@ pub struct ChangesRequest {
 /// Why a join is refused that waits for its changes. What it is refused with is for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum SubscribeError {
-    /// They did not flow in this time.
-    #[error("Timed out after {}ms waiting for the postgres_changes subscription", .0.as_millis())]
-    TimedOut(Duration),
+    /// They did not flow in this time, with the reason if one is known.
+    #[error(
+        "Timed out after {}ms waiting for the postgres_changes subscription{}",
+        .after.as_millis(), .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default()
+    )]
+    TimedOut {
+        /// The time.
+        after: Duration,
+        /// Why the last attempt has failed.
+        reason: Option<String>,
+    },
     /// The client has to subscribe to something else.
     #[error("{0}")]
     Refused(String),

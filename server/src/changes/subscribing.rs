@@ -53,18 +53,19 @@ pub(super) fn not_available(reason: &str) -> String {
     format!("Changes of the database are not available: {reason}")
 }
 
-/// Subscribes a channel whose join waits for it.
+/// Subscribes a channel whose join waits for it. `failed` is called with the reason of each attempt that may succeed later.
 ///
 /// # Errors
 /// Why it has to subscribe to something else.
-pub(super) async fn run_silently(
+pub(super) async fn run_joining(
     changes: Weak<ChangesOfTenant>,
     subscriber: Arc<ChangeSubscriber>,
     confirmation: JoinConfirmation,
+    failed: impl FnMut(String),
 ) -> Result<(), String> {
     confirmation.await;
     // The subscription is held by the join, and with it the changes of the tenant.
-    let outcome = until_settled(&changes, &subscriber, || RETRY_JOINING, |_text| ()).await;
+    let outcome = until_settled(&changes, &subscriber, || RETRY_JOINING, failed).await;
     outcome.unwrap_or_else(|| Err(UNANSWERED.to_owned()))
 }
 

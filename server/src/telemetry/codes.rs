@@ -206,7 +206,7 @@ codes! {
     /// A channel cannot subscribe to the changes that it has asked for: it names what is not published, or cannot be compared.
     RealtimeDisabledForConfiguration: ClientError, [Join, Channel], "<what the client receives>";
     /// A join waits for its changes (`postgres_changes_options`), and they do not flow in the time that it gives.
-    PostgresChangesSubscribeTimeout: ClientError, [Join], "Timed out after <milliseconds>ms waiting for the postgres_changes subscription", limit "changes.max_wait";
+    PostgresChangesSubscribeTimeout: ClientError, [Join], "Timed out after <milliseconds>ms waiting for the postgres_changes subscription: <why>", limit "changes.max_wait";
     /// A join asks for earlier messages that its channel does not have, or that cannot be read; the log has the reason.
     UnableToReplayMessages: ClientError, [Join, Log], "Replay is not allowed for public channels";
 

@@ -80,7 +80,9 @@ async fn a_join_is_refused_when_its_time_is_over() {
         let text = format!(
             "PostgresChangesSubscribeTimeout: Timed out after {milliseconds}ms waiting for the postgres_changes subscription"
         );
-        assert_eq!(reply["response"]["reason"], text);
+        // With the reason, if it is known by then.
+        let reason = reply["response"]["reason"].as_str().expect("a reason");
+        assert!(reason.starts_with(&text), "{reason}");
     };
     refused(&join(&mut ann, &todos(), &json!({"wait": true, "timeout": 200})).await, 200);
     changes.world().apply(|settings| settings.changes.max_wait = std::time::Duration::from_millis(300));

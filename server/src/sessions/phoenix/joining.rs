@@ -259,7 +259,7 @@ impl PhoenixSession {
                 (JoinStep::Changes(member), result) => {
                     let outcome = match result {
                         Some(WaitResult::Changes(outcome)) => outcome,
-                        _ => Err(SubscribeError::TimedOut(Duration::ZERO)),
+                        _ => Err(SubscribeError::TimedOut { after: Duration::ZERO, reason: None }),
                     };
                     self.answer_subscribed_join(join, member, outcome);
                 }

@@ -49,7 +49,7 @@ impl PhoenixSession {
 impl From<SubscribeError> for JoinError {
     fn from(error: SubscribeError) -> Self {
         let code = match error {
-            SubscribeError::TimedOut(_) => Code::PostgresChangesSubscribeTimeout,
+            SubscribeError::TimedOut { .. } => Code::PostgresChangesSubscribeTimeout,
             SubscribeError::Refused(_) => Code::RealtimeDisabledForConfiguration,
         };
         Self { code, text: error.to_string().into() }
