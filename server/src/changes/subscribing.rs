@@ -10,6 +10,7 @@ use hub::JoinConfirmation;
 use tokio::time::sleep;
 
 use super::checking::CheckOutcome;
+use super::slow_checks::SlowChecks;
 use super::subscriber::ChangeSubscriber;
 use super::tenant_changes::{ChangesOfTenant, UNANSWERED};
 use crate::auth::NO_CHANNEL_MEMORY;
@@ -23,9 +24,8 @@ const RETRY_SPREAD: Duration = Duration::from_secs(5);
 /// The pause while a join waits, which does so for some seconds only.
 const RETRY_JOINING: Duration = Duration::from_secs(1);
 
-/// Further pauses after a check that was cancelled. It has taken one of a few turns for `database.query_timeout`, and may do so each
-/// time.
-const SLOW_PAUSES: u32 = 4;
+/// What clients receive when the database has no time for the check of their subscription.
+const TOO_SLOW: &str = "the database takes too long to check the subscription";
 
 /// The outcome of an attempt.
 enum Attempt {
@@ -34,8 +34,8 @@ enum Attempt {
     Refused(String),
     /// It may succeed later.
     Failed(String),
-    /// The same, after a check that the database had no time for.
-    Slow(String),
+    /// The database had no time for the check.
+    Slow,
     /// Another one decides, if the channel is still there.
     Outdated,
 }
@@ -108,21 +108,30 @@ async fn until_settled(
     pause: impl Fn() -> Duration,
     mut failed: impl FnMut(String),
 ) -> Option<Result<(), String>> {
+    let mut slow = SlowChecks::default();
     loop {
         let changes = changes.upgrade()?;
+        let answered_before = changes.checks.answered();
         let attempt = attempt(&changes, subscriber).await;
-        drop(changes);
+        let mut pauses = 1;
         match attempt {
             Attempt::Subscribed => return Some(Ok(())),
             Attempt::Refused(text) => return Some(Err(text)),
             Attempt::Failed(text) => failed(text),
-            Attempt::Slow(text) => {
-                failed(text);
-                sleep(pause() * SLOW_PAUSES).await;
-            }
+            Attempt::Slow => match slow.note(answered_before, changes.checks.answered()) {
+                Some(times) => {
+                    pauses = times;
+                    failed(not_available(TOO_SLOW));
+                }
+                None => {
+                    changes.subscriptions.with(|state| state.remove_entries(subscriber));
+                    return Some(Err(format!("Unable to subscribe to changes: {TOO_SLOW}")));
+                }
+            },
             Attempt::Outdated => {}
         }
-        sleep(pause()).await;
+        drop(changes);
+        sleep(pause() * pauses).await;
     }
 }
 
@@ -148,7 +157,7 @@ async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>) 
             };
             changes.tenant.reports.record(code.at(Scope::Log), &failure.reason);
             match failure.code {
-                Code::QueryCanceled => Attempt::Slow(UNANSWERED.to_owned()),
+                Code::QueryCanceled => Attempt::Slow,
                 Code::StartReplicationFailed => Attempt::Failed(not_available(&failure.reason)),
                 _ => Attempt::Failed(UNANSWERED.to_owned()),
             }
