@@ -1,5 +1,6 @@
 //! Postgres Changes: what clients receive of the changes of tables (docs/protocol/postgres-changes.md).
 
+mod checks;
 mod definitions;
 mod durable;
 mod faults;

@@ -11,7 +11,8 @@ use settings::ByteSize;
 use super::{Changes, expect_subscribed, join, system};
 use crate::private_rooms::PrivateRooms;
 
-const TABLES: &str = "
+/// Five hundred published tables.
+pub(super) const TABLES: &str = "
     DO $$ BEGIN FOR n IN 1..500 LOOP
         EXECUTE format('CREATE TABLE public.table_%s (id int PRIMARY KEY)', n);
         EXECUTE format('GRANT SELECT ON public.table_%s TO authenticated', n);
