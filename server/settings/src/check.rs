@@ -34,6 +34,11 @@ impl Settings {
             &["server.tls.cert_file", "server.tls.key_file"],
             "server.tls.cert_file and server.tls.key_file are needed together",
         );
+        expect(
+            !self.server.listeners_collide(),
+            &["server.internal.port", "server.port"],
+            "must not be server.port: the internal listener needs a port of its own",
+        );
         self.expect_keys_of_the_right_length(&mut expect);
         self.expect_frames_that_fit(&mut expect);
         conflicts.extend(secrets::shared_with_operators(self));

@@ -66,7 +66,7 @@ pub use reference::{Starter, chart_schema, chart_templates, reference, schema};
 pub use regions::Regions;
 pub use running::{RunningSettings, Update};
 pub use seed::Seed;
-pub use server::{Server, Tls};
+pub use server::{InternalListener, Server, Tls};
 pub use shape::ReloadMode;
 pub use store::{Migrate, Store, StoreTls, WrittenForm};
 pub use telemetry::{LogFormat, LogLevel, MetricsFormat, Telemetry};

@@ -1,5 +1,7 @@
 //! `[server]`: the listener. Addresses, connection limits, timeouts and shutdown.
 
+mod internal;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::internal::InternalListener;
 use crate::{marks, parse_network, units};
 
 /// The listener: addresses, connection limits, timeouts and shutdown.
@@ -30,6 +33,9 @@ pub struct Server {
 
     /// Certificate and key, to serve TLS without a proxy in front.
     pub tls: Tls,
+
+    /// A second listener, for operators and the programs that watch the server: without TLS, and without PROXY protocol.
+    pub internal: InternalListener,
 
     /// Networks of load balancers that send a PROXY protocol header (v1 or v2), such as `10.0.0.0/8`. A connection
     /// from there must begin with the header; a header from elsewhere is refused.
@@ -107,7 +113,7 @@ pub struct Server {
     pub max_connections_percent_per_tenant: u8,
 
     /// Limit of open files that this process requests; every connection is one. Unset: as many as the system allows. If
-    /// there are too few for `max_connections`, 1,024 more and `reserved_sockets`, only as many connections are accepted as
+    /// there are too few for `max_connections`, 1,024 more, `reserved_sockets` and `internal.max_connections`, only as many connections are accepted as
     /// there are files for: 64 and 4 for each thread are kept for other purposes, and a quarter of the connections, but no
     /// more than 1,024, for those that are not WebSockets.
     #[schemars(extend("x-reload" = "restart"))]
@@ -292,6 +298,7 @@ impl Default for Server {
             port: 8080,
             public_url: None,
             tls: Tls::default(),
+            internal: InternalListener::default(),
             proxy_protocol_from: Vec::new(),
             default_tenant: "default".into(),
             strict_host: false,

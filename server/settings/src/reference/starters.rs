@@ -89,6 +89,7 @@ const PRODUCTION: &[(&str, Entry)] = &[
     ("server.shutdown_timeout", Default),
     ("server.tls.cert_file", Example("\"/etc/realtime/tls/tls.crt\"")),
     ("server.tls.key_file", Example("\"/etc/realtime/tls/tls.key\"")),
+    ("server.internal.port", Example("9090")),
     ("auth.jwt_issuer", Example("\"https://auth.example.com\"")),
     ("auth.jwt_audience", Example("\"authenticated\"")),
     ("auth.jwks_url", Example("\"https://auth.example.com/.well-known/jwks.json\"")),

@@ -16,7 +16,7 @@ fn a_key_in_the_wrong_section_is_reported_with_the_right_one() {
         ("jwt_secret = 's'", "auth.jwt_secret or seed.jwt_secret or admin.jwt_secret"),
         ("[server]\njwt_secert = 's'", "auth.jwt_secret or seed.jwt_secret or admin.jwt_secret"),
         ("[server]\ncert_file = '/c'", "server.tls.cert_file"),
-        ("[server.tls]\nport = 1", "server.port"),
+        ("[server.tls]\nport = 1", "server.port or server.internal.port"),
         // Under a tenant, the tenant's own key comes before the one for all.
         ("[tenants.acme]\nmax_concurrent_users = 5", "tenants.acme.limits.max_concurrent_users"),
         ("[tenants.acme]\nmax_concurent_users = 5", "tenants.acme.limits.max_concurrent_users"),

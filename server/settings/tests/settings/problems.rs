@@ -176,12 +176,12 @@ fn a_misspelt_key_is_reported_with_a_suggestion() {
         (
             "port = 80",
             ("", ""),
-            "config.toml:1:1: port: unknown key\n    help: did you mean server.port or store.port?",
+            "config.toml:1:1: port: unknown key\n    help: did you mean server.port or server.internal.port or store.port?",
         ),
         (
             "",
             ("REALTIME__PORT", "1"),
-            "variable REALTIME__PORT: port: unknown key\n    help: did you mean REALTIME__SERVER__PORT or REALTIME__STORE__PORT?",
+            "variable REALTIME__PORT: port: unknown key\n    help: did you mean REALTIME__SERVER__PORT or REALTIME__SERVER__INTERNAL__PORT or REALTIME__STORE__PORT?",
         ),
         (
             "[limits]\nmax_frame_size = 1",
@@ -274,6 +274,19 @@ fn contradicting_keys_are_reported_at_the_position_of_one() {
         "config.toml:2:1: server.idle_timeout: must be longer than server.ping_interval, or clients are disconnected before they are pinged\n\
          config.toml:4:1: server.tls.cert_file: server.tls.cert_file and server.tls.key_file are needed together"
     );
+}
+
+#[test]
+fn the_internal_port_is_another_one_than_that_of_clients() {
+    let conflict = "server.internal.port: must not be server.port";
+    for same in ["", "host = '127.0.0.1'\n", "host = '0.0.0.0'\n"] {
+        let text = errors(&format!("[server]\nport = 81\n[server.internal]\n{same}port = 81"), &[]);
+        assert!(text.contains(conflict), "{text}");
+    }
+    let apart = "[server]\nhost = '10.0.0.1'\nport = 81\n[server.internal]\nhost = '127.0.0.1'\nport = 81";
+    for good in [apart, "[server]\nport = 0\n[server.internal]\nport = 0"] {
+        crate::good(good, &[]);
+    }
 }
 
 #[test]
