@@ -1,6 +1,6 @@
-//! Pages without a token: `/health`, `/healthcheck`, `/metrics`.
+//! Pages without a token: `/health`, `/healthcheck`, `/metrics`, `/metrics/<region>`.
 
-use harness::{Request, World, eventually};
+use harness::{Request, TokenIssuer, World, eventually};
 use serde_json::json;
 
 #[tokio::test]
@@ -92,4 +92,18 @@ async fn metrics_are_prometheus_text_with_known_names() {
         "the page ends with its marker:\n{page}"
     );
     world.stop().await;
+}
+
+#[tokio::test]
+async fn the_metrics_of_a_region_are_those_of_its_nodes() {
+    let server = World::with(|settings| settings.regions.name = Some("eu-west-2".into())).await;
+    let own = server.send(Request::get("/metrics/eu-west-2")).await;
+    assert!(own.text().contains("region=\"eu-west-2\"") && own.text().ends_with("# EOF\n"), "{}", own.text());
+    let other = server.send(Request::get("/metrics/us-east-1")).await;
+    assert_eq!((other.status, other.text()), (200, String::new()));
+    assert_eq!(other.header("content-type"), own.header("content-type"));
+    let scraper = TokenIssuer::new("the scraper's secret, of thirty-two bytes");
+    server.apply(|settings| settings.admin.metrics_jwt_secret = Some(scraper.secret().into()));
+    assert_eq!(server.send(Request::get("/metrics/us-east-1")).await.status, 403);
+    server.stop().await;
 }

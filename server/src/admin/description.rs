@@ -44,6 +44,15 @@ pub(super) fn metrics() -> Description {
     unread(Description::new(OPERATION).answer(answer))
 }
 
+pub(super) fn metrics_of_region() -> Description {
+    let region = json!({"type": "string", "minLength": 1});
+    metrics().parameter("path", "region", "The region (`regions.name`).", region).json(
+        StatusCode::NOT_FOUND,
+        "The path names no region.",
+        json!({"const": "Not Found"}),
+    )
+}
+
 pub(super) fn status() -> Description {
     unread(Description::new(OPERATION).json(StatusCode::OK, "The state of this node.", status_schema()))
 }

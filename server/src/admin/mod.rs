@@ -18,7 +18,7 @@ use crate::routes::{ACTION, Access, Operation, OtherMethod, PAGE, Route, RouteHa
 
 /// The routes of operators and of the programs that watch the server.
 pub fn routes(node: &Arc<Node>) -> Vec<Route> {
-    let pages = [metrics(node), status(node)];
+    let pages = metrics(node).into_iter().chain([status(node)]);
     health_checks(node).into_iter().chain(pages).chain(commands(node)).collect()
 }
 
@@ -59,16 +59,27 @@ fn health_checks(node: &Arc<Node>) -> [Route; 4] {
     ]
 }
 
-fn metrics(node: &Arc<Node>) -> Route {
-    let operation = Operation {
-        id: "getMetrics",
-        summary: "Reports the metrics of this node in the text format of Prometheus.",
-    };
+fn metrics(node: &Arc<Node>) -> [Route; 2] {
     let page = Page::new(node, metrics::CONTENT_TYPE, metrics::page);
-    let handler = RouteHandler::new(&page, Page::respond);
-    Route::new(PAGE, &["/metrics"], Access::Metrics, operation, handler)
-        .health_check()
-        .describe(description::metrics())
+    let route = |path, id, summary, handler| {
+        Route::new(PAGE, &[path], Access::Metrics, Operation { id, summary }, handler).health_check()
+    };
+    [
+        route(
+            "/metrics",
+            "getMetrics",
+            "Reports the metrics of this node in the text format of Prometheus.",
+            RouteHandler::new(&page, Page::respond),
+        )
+        .describe(description::metrics()),
+        route(
+            "/metrics/{region}",
+            "getMetricsOfRegion",
+            "Reports the metrics of this node if it is in the region, else nothing.",
+            RouteHandler::new(&page, metrics::of_region),
+        )
+        .describe(description::metrics_of_region()),
+    ]
 }
 
 fn status(node: &Arc<Node>) -> Route {

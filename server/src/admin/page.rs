@@ -79,6 +79,11 @@ impl Page {
         Arc::new(Self { node: Arc::clone(node), content_type, render, unread, newest })
     }
 
+    /// The node whose page it is.
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Responds with the page.
     pub(super) async fn respond(self: Arc<Self>, request: RoutedRequest) -> Response<Bytes> {
         let Some(unread) = self.wait_for_room(&request.head).await else {
