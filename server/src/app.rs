@@ -1,6 +1,7 @@
 //! The whole server: its parts put together, started and stopped.
 
 mod builder;
+mod internal;
 mod store;
 mod store_listener;
 mod store_maintenance;
@@ -20,13 +21,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use self::internal::InternalPort;
 use crate::auth::jwks::JwksSources;
 #[cfg(feature = "postgres")]
 use crate::bus::Connectivity;
 use crate::bus::{Bus, ClusterLink, LinkTask};
 use crate::changes::PostgresChanges;
 use crate::drain::drain;
-use crate::edge::{self, listener};
+use crate::edge::listener::Listener;
+use crate::edge::{self, ListenerKind, listener};
 use crate::node::{Lifecycle, LifecyclePhase, Node, Urgency};
 use crate::openapi::ApiDocument;
 use crate::presence::announcer;
@@ -51,8 +54,10 @@ pub struct Server {
     node: Arc<Node>,
     address: SocketAddr,
     routes: Arc<RouteTable>,
-    /// All tasks but that of the link.
+    /// All tasks but that of the link and those of the internal listener.
     tasks: TaskTracker,
+    /// The internal listener. It ends after all others, so that operators see how they end.
+    internal: Option<InternalPort>,
     /// The task of the link to the other nodes. It ends after all others, so that it publishes their last changes.
     link: Option<JoinHandle<()>>,
     /// Serve connections until the last task has ended.
@@ -94,16 +99,18 @@ impl Server {
         let OpenedStore { tenants, keys, tables } = store.unwrap_or_else(OpenedStore::in_memory);
         let node = Node::new(settings, jwks, link, lifecycle, exporters, open_files, (tenants, keys))?;
         let server = &node.settings().server;
-        let listener = listener::bind(server)
-            .with_context(|| format!("cannot listen on {}", SocketAddr::new(server.host, server.port)))?;
-        let address = listener.local_addr().context("the listener has no address")?;
+        let certificates = acceptor.certificates();
+        let listener = Listener::bind(ListenerKind::Main, server.address(), acceptor, server)
+            .with_context(|| format!("cannot listen on {}", server.address()))?;
+        let address = listener.address().context("the listener has no address")?;
+        let internal = InternalPort::bind(server)?;
         tasks.spawn(notify_of_policies(Arc::clone(&node), stopping.clone()));
         tasks.spawn(announcer::run(Arc::clone(&node), stopping.clone()));
         tasks.spawn(broadcast::history::run_sweeper(Arc::clone(&node), stopping.clone()));
         tasks.spawn(maintain_metrics(Arc::clone(&node), stopping.clone()));
         tasks.spawn(store_listener::run(Arc::clone(&node), stopping.clone()));
         tasks.spawn(store_maintenance::run(Arc::clone(&node), tables, stopping.clone()));
-        if let Some(certificates) = acceptor.certificates() {
+        if let Some(certificates) = certificates {
             let (node, stopping) = (Arc::clone(&node), stopping.clone());
             tasks.spawn(async move { certificates.keep_fresh(&node.metrics.node, stopping).await });
         }
@@ -138,19 +145,26 @@ impl Server {
         api.write(&routes);
         let draining = node.lifecycle.token(LifecyclePhase::Draining);
         tasks.spawn(listener::run(
-            services,
-            (listener, Arc::clone(&workers)),
-            acceptor,
+            Arc::clone(&node),
+            listener,
+            (Arc::clone(&workers), tasks.clone()),
             Arc::clone(&routes),
             draining,
         ));
+        let internal = internal.map(|listener| InternalPort::serve(listener, &node, &workers, &routes));
+        let internal = internal.transpose()?;
         let link = link_task.map(|task| tokio::spawn(keep_link(task, Arc::clone(&node))));
-        Ok(Self { node, address, routes, tasks, link, workers })
+        Ok(Self { node, address, routes, tasks, internal, link, workers })
     }
 
     /// The address of the listener, with the port that the system chose if the settings left it open.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the internal listener, if there is one, with the port that the system chose if the settings left it open.
+    pub fn internal_address(&self) -> Option<SocketAddr> {
+        self.internal.as_ref().map(|internal| internal.address)
     }
 
     /// The HTTP routes that it serves.
@@ -166,11 +180,14 @@ impl Server {
     /// Stops in the time that the settings allow, and sooner if the [urgency](Lifecycle::raise_urgency) is raised: see
     /// [`drain`](crate::drain).
     pub async fn drain(self) {
-        let Self { node, tasks, link, workers, .. } = self;
+        let Self { node, tasks, internal, link, workers, .. } = self;
         drain(&node, &tasks).await;
         node.lifecycle.enter(LifecyclePhase::Leaving);
         if let Some(link) = link {
             leave(link).await;
+        }
+        if let Some(internal) = internal {
+            internal.ended().await;
         }
         drop(workers);
         node.lifecycle.enter(LifecyclePhase::Stopped);

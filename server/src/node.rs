@@ -87,6 +87,7 @@ pub struct Node {
     open_files: OpenFiles,
     sockets: Permits,
     reserved_sockets: Permits,
+    internal_sockets: Permits,
     connections: Permits,
     /// Users of all tenants on the other nodes, of about a second ago.
     users_elsewhere: AtomicUsize,
@@ -173,6 +174,7 @@ impl Node {
             open_files,
             sockets: Permits::default(),
             reserved_sockets: Permits::default(),
+            internal_sockets: Permits::default(),
             connections: Permits::default(),
             users_elsewhere: AtomicUsize::new(0),
             socket_buffers: Arc::default(),
@@ -245,6 +247,11 @@ impl Node {
         self.reserved_sockets.acquire(self.settings().server.reserved_sockets.get())
     }
 
+    /// A permit for one more TCP connection of the internal listener, if there is one.
+    pub fn acquire_internal_socket(&self) -> Option<Permit> {
+        self.internal_sockets.acquire(self.settings().server.internal.max_connections.get())
+    }
+
     /// What `client` counts as in limits per address; `None` if they do not apply to it.
     pub fn client_network(&self, client: IpAddr) -> Option<IpAddr> {
         let settings = self.settings();
@@ -270,9 +277,9 @@ impl Node {
         self.settings().server.max_connections.get().min(files - SPARE_SOCKETS.min(files / 4))
     }
 
-    /// Descriptors for sockets other than the reserved ones.
+    /// Descriptors for sockets other than the reserved ones and those of the internal listener.
     fn socket_files(&self) -> usize {
-        self.open_files.sockets(self.settings().server.reserved_sockets.get())
+        self.open_files.sockets(self.settings().server.extra_sockets())
     }
 
     /// Whether there is room for one more WebSocket.
@@ -295,7 +302,7 @@ impl Node {
 
     /// Open TCP connections.
     pub fn open_sockets(&self) -> usize {
-        self.sockets.in_use() + self.reserved_sockets.in_use()
+        self.sockets.in_use() + self.reserved_sockets.in_use() + self.internal_sockets.in_use()
     }
 
     /// Open WebSockets.

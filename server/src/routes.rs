@@ -252,6 +252,12 @@ impl Route {
         &self.description
     }
 
+    /// Whether the internal listener serves it as well (`[server.internal]`): it is for operators, or for what watches the
+    /// server.
+    pub fn is_internal(&self) -> bool {
+        self.health_check || matches!(self.access, Access::Operator | Access::Management | Access::Metrics)
+    }
+
     /// Whether connections are reserved for it.
     pub fn is_health_check(&self) -> bool {
         self.health_check

@@ -22,6 +22,7 @@ mod hostile;
 mod http_broadcast;
 mod idle;
 mod imports;
+mod internal;
 mod joining;
 mod jwks;
 mod jwks_url;

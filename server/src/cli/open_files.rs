@@ -51,7 +51,7 @@ fn lower(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 fn warning(open_files: OpenFiles, server: &Server) -> Option<String> {
     let max_connections = server.max_connections;
     let sockets = max_connections.get().saturating_add(SPARE_SOCKETS);
-    let needed = open_files.needed_for(sockets.saturating_add(server.reserved_sockets.get()));
+    let needed = open_files.needed_for(sockets.saturating_add(server.extra_sockets()));
     let allowed = open_files.limit().filter(|&allowed| allowed < needed)?;
     Some(format!(
         "There may be {allowed} open files, and `server.max_connections` = {max_connections} needs {needed}: clients \

@@ -72,6 +72,11 @@ impl Acceptor {
         Ok(Self { certificates: Certificates::load(&settings.tls)?.map(Arc::new), proxies })
     }
 
+    /// One that passes connections on as they are.
+    pub fn plain() -> Self {
+        Self { certificates: None, proxies: Networks::default() }
+    }
+
     /// The certificates, if the port uses TLS.
     pub fn certificates(&self) -> Option<Arc<Certificates>> {
         self.certificates.clone()

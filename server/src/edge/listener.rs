@@ -1,4 +1,5 @@
-//! Accepts connections and serves HTTP on them until they are upgraded or closed.
+//! Accepts connections and serves HTTP on them until they are upgraded or closed: on the main listener, and on the internal
+//! one.
 //!
 //! Every socket has a deadline for its first request. The number of sockets is bounded, in total and for each address
 //! (`sockets.rs`), above the limit of WebSockets, so that a server whose WebSockets are all taken still responds to health
@@ -28,13 +29,13 @@ use tracing::{debug, warn};
 use super::acceptor::{Acceptor, ClientStream, read_proxy_header};
 use super::caller::Caller;
 use super::head_scanner::Following;
+use super::listener_kind::ListenerKind;
 use super::request_deadline::{RequestDeadline, RequestProgress, RequestTimeouts};
 use super::router::Router;
 use super::sockets::{Socket, SocketTable};
 use crate::node::Node;
 use crate::response::UNAVAILABLE;
 use crate::routes::RouteTable;
-use crate::sessions::Services;
 use crate::telemetry::line_limits::LineKind;
 use crate::workers::{Workers, in_time_slices};
 
@@ -49,12 +50,37 @@ const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// lets one more be accepted, and the next one fails again.
 const LOG_QUIET_PERIOD: Duration = Duration::from_secs(10);
 
-/// Binds the address of the settings.
-///
-/// # Errors
-/// When the address is in use, not of this machine, or not permitted.
-pub fn bind(settings: &settings::Server) -> io::Result<TcpListener> {
-    let address = SocketAddr::new(settings.host, settings.port);
+/// An open port, and what is served on it.
+pub struct Listener {
+    kind: ListenerKind,
+    socket: TcpListener,
+    acceptor: Acceptor,
+}
+
+impl Listener {
+    /// Binds `address`.
+    ///
+    /// # Errors
+    /// When the address is in use, not of this machine, or not permitted.
+    pub fn bind(
+        kind: ListenerKind,
+        address: SocketAddr,
+        acceptor: Acceptor,
+        settings: &settings::Server,
+    ) -> io::Result<Self> {
+        Ok(Self { kind, socket: bind(address, settings)?, acceptor })
+    }
+
+    /// Its address, with the port that the system chose if none was asked for.
+    ///
+    /// # Errors
+    /// When the system does not know it.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+fn bind(address: SocketAddr, settings: &settings::Server) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restarted server takes over a port whose old connections the kernel still remembers.
     socket.set_reuseaddr(true)?;
@@ -89,17 +115,17 @@ impl ListenerContext {
     }
 }
 
-/// Accepts connections until `stop`.
+/// Accepts connections until `stop`, each a task of `tasks`.
 pub async fn run(
-    services: Arc<Services>,
-    (listener, workers): (TcpListener, Arc<Workers>),
-    acceptor: Acceptor,
+    node: Arc<Node>,
+    listener: Listener,
+    (workers, tasks): (Arc<Workers>, TaskTracker),
     routes: Arc<RouteTable>,
     stop: CancellationToken,
 ) {
-    let (node, tasks) = (Arc::clone(&services.node), services.tasks.clone());
-    let router = Router::new(Arc::clone(&node), routes);
-    let sockets = SocketTable::new(Arc::clone(&node), acceptor.connection_bytes());
+    let Listener { kind, socket: listener, acceptor } = listener;
+    let router = Router::new(Arc::clone(&node), routes, kind);
+    let sockets = SocketTable::new(Arc::clone(&node), kind, acceptor.connection_bytes());
     let stopping = stop.clone();
     let context = Arc::new(ListenerContext {
         node,
@@ -289,7 +315,7 @@ mod tests {
             receive_buffer_size: ByteSize::kib(96),
             ..settings::Server::default()
         };
-        let listener = bind(&settings)?;
+        let listener = bind(settings.address(), &settings)?;
         let _client = TcpStream::connect(listener.local_addr()?).await?;
         let (stream, _) = listener.accept().await?;
         assert_eq!(buffers_of(stream)?, (128 << 10, 192 << 10));
@@ -305,7 +331,7 @@ mod tests {
             receive_buffer_size: ByteSize::kib(64),
             ..settings::Server::default()
         };
-        let (listener, buffers) = (bind(&settings)?, Arc::new(SocketBuffers::default()));
+        let (listener, buffers) = (bind(settings.address(), &settings)?, Arc::new(SocketBuffers::default()));
         let mut accepted = Vec::new();
         for budget in [128, 0] {
             settings.socket_buffer_budget = Some(ByteSize::mib(budget));

@@ -8,6 +8,7 @@ mod handshake;
 mod head_check;
 mod head_scanner;
 pub mod listener;
+mod listener_kind;
 pub mod networks;
 pub mod proxy_protocol;
 mod request_body;
@@ -21,4 +22,5 @@ mod upgrade;
 mod upgrade_routes;
 pub mod websocket;
 
+pub use listener_kind::ListenerKind;
 pub use upgrade_routes::upgrade_routes;

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use tracing::{Instrument, Span};
 
 use super::caller::Caller;
+use super::listener_kind::ListenerKind;
 use super::request_id::{self, X_REQUEST_ID};
 use super::request_log::RequestLog;
 use super::sockets::{Purpose, Shortage};
@@ -25,15 +26,16 @@ use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
 /// The operation of requests for a path without a route.
 const NO_OPERATION: &str = "none";
 
-/// Responds to the requests of all connections.
+/// Responds to the requests of all connections of a listener.
 pub(super) struct Router {
     node: Arc<Node>,
     routes: Arc<RouteTable>,
+    listener: ListenerKind,
 }
 
 impl Router {
-    pub(super) fn new(node: Arc<Node>, routes: Arc<RouteTable>) -> Self {
-        Self { node, routes }
+    pub(super) fn new(node: Arc<Node>, routes: Arc<RouteTable>, listener: ListenerKind) -> Self {
+        Self { node, routes, listener }
     }
 
     /// Responds to one request of `caller`, gives it an id, and logs it.
@@ -102,6 +104,9 @@ impl Router {
         if head.uri.scheme().is_some() && !route.is_below_gateway_prefix() {
             // It exists exactly as it is declared: a gateway that filters by path may not look into whole URIs.
             return not_found();
+        }
+        if !self.listener.serves(route) {
+            return served_elsewhere(&self.node);
         }
         if route.is_negotiated() && !accepts_json(&head.headers) {
             return json(StatusCode::NOT_ACCEPTABLE, &"Not Acceptable".into());
@@ -192,6 +197,17 @@ fn bad_request(reason: &'static str) -> Response<Bytes> {
     let mut response = json(StatusCode::BAD_REQUEST, &format!("Bad Request: {reason}").into());
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// The response of the internal listener to what clients request.
+fn served_elsewhere(node: &Node) -> Response<Bytes> {
+    Span::current().record(ERROR_CODE, Code::PathNotFound.name());
+    let port = node.settings().server.port;
+    let text = format!(
+        "Not Found: this is the internal port (server.internal.port), for operators and health checks. Clients use \
+         server.port, {port}"
+    );
+    json(StatusCode::NOT_FOUND, &text.into())
 }
 
 /// The response at paths without a route (docs/protocol/http.md#errors-without-a-controller).

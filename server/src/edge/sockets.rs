@@ -12,6 +12,9 @@
 //! A connection for which there is no permit, even so, is accepted with one of a few that are reserved for health checks
 //! (`server.reserved_sockets`). Its request has to arrive within a shorter time, and is refused if it is not a health
 //! check. When these are used up, one is closed in the same way; when the share of an address is, one of that address.
+//!
+//! Connections of the internal listener have permits of their own (`server.internal.max_connections`), since they are how
+//! operators see what is wrong while clients take all others. They are few, so there is memory for them in any case.
 
 mod socket;
 mod waiting;
@@ -25,6 +28,7 @@ use parking_lot::Mutex;
 use tracing::warn;
 
 use self::waiting::Waiting;
+use super::listener_kind::ListenerKind;
 use crate::addresses::Addresses;
 use crate::node::Node;
 use crate::permit::Permit;
@@ -36,9 +40,10 @@ pub(super) use self::socket::{BusySocket, Socket, SocketPermits};
 /// The part of the reserved connections that one address may have: a quarter.
 const RESERVE_SHARES: usize = 4;
 
-/// The connections of the listener that are not WebSockets.
+/// The connections of a listener that are not WebSockets.
 pub(super) struct SocketTable {
     node: Arc<Node>,
+    listener: ListenerKind,
     usual: Class,
     reserved: Class,
     /// What each of them takes.
@@ -98,6 +103,8 @@ pub(super) enum Shortage {
     Address,
     /// The memory for connections is used up, and none is closed for it.
     Memory,
+    /// The internal listener has `server.internal.max_connections`, and none that waits for a request.
+    Internal,
 }
 
 impl Shortage {
@@ -107,14 +114,15 @@ impl Shortage {
             Self::Server => Code::ServerConnectionLimitReached,
             Self::Address => Code::AddressSocketLimitReached,
             Self::Memory => Code::ConnectionMemoryLimitReached,
+            Self::Internal => Code::InternalConnectionLimitReached,
         }
     }
 }
 
 impl SocketTable {
     /// A table without connections, each of which will take `bytes` of memory.
-    pub(super) fn new(node: Arc<Node>, bytes: usize) -> Arc<Self> {
-        Arc::new(Self { node, usual: Class::default(), reserved: Class::default(), bytes })
+    pub(super) fn new(node: Arc<Node>, listener: ListenerKind, bytes: usize) -> Arc<Self> {
+        Arc::new(Self { node, listener, usual: Class::default(), reserved: Class::default(), bytes })
     }
 
     /// Counts a new connection; `network` is `None` if its address is not known yet, or not limited.
@@ -122,13 +130,36 @@ impl SocketTable {
     /// # Errors
     /// When there is no permit for it. That is counted here.
     pub(super) fn admit(self: &Arc<Self>, network: Option<IpAddr>) -> Result<Arc<Socket>, Shortage> {
-        let held = self.usual(network).and_then(|held| Ok((held, self.charge_connection(network)?)));
-        let (held, memory) = held.or_else(|shortage| {
-            // There is always memory for health checks, which are few.
-            let memory = self.node.common_memory.charge(MemoryKind::Connections, self.bytes);
-            Ok((self.reserved(network, shortage)?, memory))
-        })?;
+        let (held, memory) = match self.listener {
+            ListenerKind::Main => self.admit_client(network)?,
+            ListenerKind::Internal => (self.internal(network)?, self.charge_anyway()),
+        };
         Ok(Socket::unseen(Arc::clone(self), held, memory))
+    }
+
+    fn admit_client(&self, network: Option<IpAddr>) -> Result<(Held, MemoryCharge), Shortage> {
+        let held = self.usual(network).and_then(|held| Ok((held, self.charge_connection(network)?)));
+        // There is always memory for health checks, which are few.
+        held.or_else(|shortage| Ok((self.reserved(network, shortage)?, self.charge_anyway())))
+    }
+
+    /// The charge for a connection for which there is memory in any case.
+    fn charge_anyway(&self) -> MemoryCharge {
+        self.node.common_memory.charge(MemoryKind::Connections, self.bytes)
+    }
+
+    /// A permit of the internal listener, for which another connection is closed if necessary.
+    fn internal(&self, network: Option<IpAddr>) -> Result<Held, Shortage> {
+        let of_server = self.node.acquire_internal_socket().or_else(|| {
+            let closed = self.usual.close_one_for(network)?;
+            self.count_closed(&closed);
+            Some(closed.of_server)
+        });
+        let Some(of_server) = of_server else {
+            self.count_refused(Shortage::Internal);
+            return Err(Shortage::Internal);
+        };
+        Ok(Held { purpose: Purpose::Any, network, of_server, _of_address: None })
     }
 
     /// The charge for one more connection of `network`, for which others are closed if necessary. If none waits, it is one with
@@ -223,7 +254,7 @@ impl SocketTable {
         let (metrics, code) = (&self.node.metrics.node, shortage.code());
         self.node.reports.record(code.at(Scope::Http), code.text());
         match shortage {
-            Shortage::Server | Shortage::Memory => metrics.sockets_refused.increment(1),
+            Shortage::Server | Shortage::Memory | Shortage::Internal => metrics.sockets_refused.increment(1),
             Shortage::Address => metrics.sockets_refused_by_address.increment(1),
         }
     }

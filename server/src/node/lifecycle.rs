@@ -10,7 +10,7 @@
 //! | not ready | `/readyz`, HTTP keep-alive; clients still connect |
 //! | draining | the listener, new joins; the clients are disconnected |
 //! | stopping | the tasks that serve all clients: announcer, policy notifier, reloader |
-//! | leaving | the link to the other nodes, which publishes what is left and gives up its lease |
+//! | leaving | the internal listener; the link to the other nodes, which publishes what is left and gives up its lease |
 //! | stopped | |
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -33,7 +33,7 @@ pub enum LifecyclePhase {
     Draining,
     /// The last connections and tasks end (`server.shutdown_timeout`).
     Stopping,
-    /// The link to the other nodes ends.
+    /// The link to the other nodes and the internal listener end.
     Leaving,
     /// Everything has ended.
     Stopped,

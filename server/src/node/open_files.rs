@@ -34,7 +34,7 @@ impl OpenFiles {
         sockets.saturating_add(self.others)
     }
 
-    /// Maximum of sockets besides those `reserved` for health checks. A quarter of the limit in any case: with fewer
+    /// Maximum of sockets besides those `reserved` for health checks and operators. A quarter of the limit in any case: with fewer
     /// descriptors than are kept, some connections are served nevertheless.
     pub(super) fn sockets(self, reserved: usize) -> usize {
         self.limit.map_or(usize::MAX, |limit| limit.saturating_sub(self.needed_for(reserved)).max(limit / 4))

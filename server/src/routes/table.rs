@@ -66,11 +66,12 @@ impl RouteTable {
             }
             let paths: Vec<_> = route.paths().map(|path| format!("`{path}`")).collect();
             let prefix = if route.is_below_gateway_prefix() { "yes" } else { "no" };
+            let internal = if route.is_internal() { "yes" } else { "no" };
             let body = route.max_body().map_or("none".to_owned(), |limit| format!("`{}`", limit.key));
             let operation = route.operation();
             writeln!(
                 page,
-                "| {} | {} | {prefix} | {} | {body} | {} | `{}` |",
+                "| {} | {} | {prefix} | {internal} | {} | {body} | {} | `{}` |",
                 methods.join(", "),
                 paths.join(", "),
                 describe(route.access()),
@@ -90,10 +91,11 @@ const HEADER: &str = "\
 
 Paths marked in the third column exist below `/realtime/v1` as well. Empty segments in them are ignored; in those of
 `/api/tenants` only one at the end is. The others exist exactly as written. OPTIONS is the preflight request of browsers, answered while `broadcast.cors` is set. Access is
-checked before the body is read. The responses are in [protocol/http.md](protocol/http.md).
+checked before the body is read. The internal port (`server.internal.port`) serves those marked in the fourth column, and no
+others. The responses are in [protocol/http.md](protocol/http.md).
 
-| Method | Path | Below `/realtime/v1` | Access | Body limit | Summary | Operation |
-|---|---|---|---|---|---|---|
+| Method | Path | Below `/realtime/v1` | Internal port | Access | Body limit | Summary | Operation |
+|---|---|---|---|---|---|---|---|
 ";
 
 fn describe(access: Access) -> &'static str {

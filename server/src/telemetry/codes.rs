@@ -126,6 +126,8 @@ codes! {
     AddressConnectionLimitReached: ClientError, [Handshake], "Too many connections from this address", limit "server.max_connections_per_address";
     /// The client's address has `server.max_sockets_per_address` already. Ours.
     AddressSocketLimitReached: ClientError, [Http], "Too many connections from this address that are not WebSockets", limit "server.max_sockets_per_address";
+    /// The internal listener has `server.internal.max_connections` already, none of which waits for a request. Ours.
+    InternalConnectionLimitReached: ClientError, [Http], "Too many connections to the internal port", limit "server.internal.max_connections";
     /// There is no memory for a further connection (`server.memory_budget`). Ours.
     ConnectionMemoryLimitReached: ClientError, [Handshake, Http], "Memory for connections is used up, try again later", limit "server.memory_budget";
     /// Clients have not received earlier responses with this page, such as `/metrics`. Ours.

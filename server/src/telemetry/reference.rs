@@ -195,6 +195,9 @@ fn action(code: Code) -> &'static str {
         Code::ServerConnectionLimitReached => {
             "Raise it with the memory and the open files of the process, or add nodes."
         }
+        Code::InternalConnectionLimitReached => {
+            "See who connects to the internal port, which clients should not reach; raise it if they are all yours."
+        }
         Code::TenantConnectionShareReached => {
             "Raise `server.max_connections`, or set `limits.max_connections` of the tenant so that it is reached first."
         }

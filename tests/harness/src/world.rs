@@ -160,6 +160,16 @@ impl World {
         self.endpoint.address()
     }
 
+    /// The same world reached at the internal listener of its server.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn internal(&self) -> World {
+        let address = self.server.lock().expect("no test panics here").as_ref().map(Server::internal_address);
+        self.behind(Endpoint::at(address.flatten().expect("it has an internal listener")))
+    }
+
     /// The endpoint of the server.
     pub fn endpoint(&self) -> Endpoint {
         self.endpoint.clone()
