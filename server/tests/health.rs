@@ -79,6 +79,35 @@ fn a_running_server_records_its_address() {
 }
 
 #[test]
+fn the_internal_port_is_asked_where_there_is_one() {
+    let internal = "proxy_protocol_from = [\"127.0.0.0/8\"]\n[server.internal]\nport = 0\n";
+    let serve = Serve::start(&format!("{CONFIG}{internal}"));
+    let (code, printed) = serve.health();
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(!printed.contains(&format!(":{}/", serve.port)), "{printed}");
+    let line = serve.process.log();
+    let address = printed.strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("a URL");
+    assert!(line.contains(&format!("internal={address}")), "{line}");
+    // Another port waits for a restart.
+    serve.edit(&format!("{CONFIG}[server.internal]\nport = 1\n"));
+    assert_eq!(serve.health(), (Some(0), printed));
+}
+
+#[test]
+fn an_internal_port_that_is_in_use_is_named_at_the_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("bound").port();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut serve = program("serve", folder.path());
+    serve.args(["--port=0", "--host=127.0.0.1", &format!("--set=server.internal.port={port}")]);
+    let mut serve = ServerProcess::start(serve);
+    let (status, log) = serve.exit();
+    let expected = format!("error: cannot listen on 127.0.0.1:{port} (`server.internal.port`): Address ");
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains(&expected), "{log}");
+}
+
+#[test]
 fn a_server_that_cannot_record_its_address_is_found_by_its_settings() {
     let serve = Serve::start("[server]\nhost = \"127.0.0.1\"\nport = 0\ndata_dir = \"/proc/nowhere\"\n");
     let (code, printed) = serve.health();

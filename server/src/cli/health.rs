@@ -11,7 +11,7 @@ use http::{Request, Uri};
 use tokio::time::timeout;
 
 use super::http_client::{ServerConnection, Trust};
-use super::target;
+use super::target::{self, Target};
 use crate::edge::networks::Networks;
 
 const EXAMPLES: &str = "\
@@ -26,8 +26,8 @@ The exit code is 0 if the server responds with a 2xx status in time, else 1.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// URL to request; without it, /health at the address in the settings, and at the address that a running
-    /// server has recorded
+    /// URL to request; without it, /health at the address in the settings (of the internal port, if there is one), and at
+    /// the address that a running server has recorded
     #[arg(long)]
     url: Option<Uri>,
 
@@ -71,7 +71,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// The health page of each server that the settings lead to, and the proxies from which it expects a PROXY header.
 fn pages(config: &super::Config) -> anyhow::Result<Vec<(Uri, Networks)>> {
     let targets = target::find(config)?.into_iter();
-    targets.map(|target| Ok((target.url("/health")?, target.proxies))).collect()
+    let page = |target: Target| {
+        let target = target.internally()?;
+        Ok((target.url("/health")?, target.proxies))
+    };
+    targets.map(page).collect()
 }
 
 async fn status(url: &Uri, proxies: &Networks) -> anyhow::Result<u16> {

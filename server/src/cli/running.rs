@@ -23,13 +23,18 @@ pub(super) struct Running {
     pub(super) tls: bool,
     /// As in the settings: the networks whose connections begin with a PROXY protocol header.
     pub(super) proxy_protocol_from: Vec<String>,
+    /// The internal listener, as reached from this machine.
+    #[serde(default)]
+    pub(super) internal: Option<SocketAddr>,
 }
 
 impl Running {
-    /// A server with these settings that listens on `address`.
-    pub(super) fn new(settings: &Settings, address: SocketAddr) -> Self {
+    /// A server with these settings that listens on `address`, and for operators on `internal`.
+    pub(super) fn new(settings: &Settings, address: SocketAddr, internal: Option<SocketAddr>) -> Self {
+        let local = |address: SocketAddr| SocketAddr::new(super::reachable(address.ip()), address.port());
         Self {
-            address: SocketAddr::new(super::reachable(address.ip()), address.port()),
+            address: local(address),
+            internal: internal.map(local),
             tls: settings.server.tls.cert_file.is_some(),
             proxy_protocol_from: settings.server.proxy_protocol_from.clone(),
         }

@@ -134,7 +134,8 @@ pub async fn run(args: Args, signals: Option<Signals>) -> anyhow::Result<()> {
     };
     let server = server.start().await?;
     let folder = DataDir::of(&settings);
-    let _kept = Running::new(&settings, server.address()).keep(folder.path()).inspect_err(|error| {
+    let running = Running::new(&settings, server.address(), server.internal_address());
+    let _kept = running.keep(folder.path()).inspect_err(|error| {
         debug!("Cannot write into {folder}, `realtime-server health` uses the settings alone: {error}")
     });
     // Checked before the log says that the server listens.

@@ -30,6 +30,7 @@ pub(super) fn write(settings: &Settings, files: &[String], server: &Server) {
     let databases = tenants.iter().filter(|tenant| tenant.policy().database().is_some()).count();
     info!(
         address = %server.address(),
+        internal = server.internal_address().map(tracing::field::display),
         version = VERSION,
         commit = COMMIT,
         files = if files.is_empty() { "none".into() } else { names(files) },

@@ -26,12 +26,22 @@ pub(super) struct Target {
     pub(super) proxies: Networks,
     /// Who it may be, if it has to be who the settings say.
     pub(super) trust: Trust,
+    /// Its internal listener, which speaks neither TLS nor the PROXY protocol.
+    internal: Option<SocketAddr>,
 }
 
 impl Target {
     /// The server at this address, of any machine.
     pub(super) fn at(base: Uri) -> Self {
-        Self { base, proxies: Networks::default(), trust: Trust::System }
+        Self { base, proxies: Networks::default(), trust: Trust::System, internal: None }
+    }
+
+    /// The same server by its internal listener, if it has one.
+    pub(super) fn internally(self) -> anyhow::Result<Self> {
+        match self.internal {
+            Some(address) => Ok(Self { base: base("http", address)?, proxies: Networks::default(), ..self }),
+            None => Ok(self),
+        }
     }
 
     /// The address of a path.
@@ -79,15 +89,20 @@ pub(super) fn find(config: &super::Config) -> anyhow::Result<Vec<Target>> {
 
 /// What a server with these settings would record.
 fn by_settings(settings: &Settings) -> Running {
-    Running::new(settings, SocketAddr::new(settings.server.host, settings.server.port))
+    // Without one whose port the system has chosen.
+    let internal = settings.server.internal_address().filter(|address| address.port() != 0);
+    Running::new(settings, settings.server.address(), internal)
 }
 
 fn target(running: &Running, certificate: Option<PathBuf>) -> anyhow::Result<Target> {
-    let Running { address, tls, proxy_protocol_from } = running;
-    let scheme = if *tls { "https" } else { "http" };
-    let base = format!("{scheme}://{address}").parse().context("the settings give no valid URL")?;
+    let Running { address, tls, proxy_protocol_from, internal } = running;
+    let base = base(if *tls { "https" } else { "http" }, *address)?;
     let trust = certificate.map_or(Trust::System, Trust::Certificate);
-    Ok(Target { base, proxies: Networks::parse(proxy_protocol_from)?, trust })
+    Ok(Target { base, proxies: Networks::parse(proxy_protocol_from)?, trust, internal: *internal })
+}
+
+fn base(scheme: &str, address: SocketAddr) -> anyhow::Result<Uri> {
+    format!("{scheme}://{address}").parse().context("the settings give no valid URL")
 }
 
 #[cfg(test)]
