@@ -7,6 +7,7 @@ pub mod config;
 mod data_dir;
 pub mod health;
 mod http_client;
+mod input;
 pub mod man;
 pub mod migrate;
 mod open_files;

@@ -8,7 +8,6 @@ mod call;
 mod confirmation;
 mod credentials;
 mod fields;
-mod input;
 mod output;
 mod refusal;
 
@@ -22,7 +21,7 @@ use serde_json::{Map, Value};
 use self::api::Api;
 use self::call::ApiCall;
 use self::fields::{Fields, UpdateFields};
-use self::input::Input;
+use super::input::Input;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::call::ApiCall;
-use super::input::{self, Input};
 use super::{Access, credentials, refusal};
 use crate::cli::http_client::ServerConnection;
+use crate::cli::input::{self, Input};
 use crate::cli::target::{self, Target};
 
 /// Longest response that is read: a list of hundreds of thousands of tenants.

@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use anyhow::{Context, ensure};
 
-use super::input::Input;
+use crate::cli::input::Input;
 
 /// Longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use self::database::Database;
 use self::value::{Limit, Object};
-use super::input::Input;
+use crate::cli::input::Input;
 
 pub(super) const CREATE_EXAMPLES: &str = "\
 Examples:

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::value;
-use crate::cli::tenants::input::Input;
+use crate::cli::input::Input;
 
 /// The settings that have to be read from a file, whatever they are called.
 const SECRET: &str = "db_password";

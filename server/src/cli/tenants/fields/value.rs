@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
-use crate::cli::tenants::input::Input;
+use crate::cli::input::Input;
 
 /// A limit; `default` is what a new tenant has.
 #[derive(Debug, Clone, Copy)]
