@@ -8,7 +8,7 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | [`cli`] | the command line: `serve`, `token`, `health`, `config`, `migrate`, `completions`, `man`, `version` |
+//! | [`cli`] | the command line: `serve`, `token`, `health`, `probe`, `tenants`, `config`, `migrate`, `completions`, `man`, `version` |
 //! | [`app`] | builds the server out of its parts, starts and stops it |
 //! | [`resources`] | files and addresses that settings name, as a start, a reload and `config check` load them |
 //! | [`reload`] | reloads the settings when their files change |

@@ -38,7 +38,7 @@ const FOUNDATION: [&str; 15] = [
 const SLICES: &[&str] = LAYERS[5];
 
 /// External crates that one module hides from the rest: the crate, and the path that may name it. TLS has two of them.
-const CONFINED: [(&str, &str); 22] = [
+const CONFINED: [(&str, &str); 24] = [
     ("hyper", "server/src/edge/"),
     ("hyper", "server/src/cli/http_client.rs"),
     ("hyper_util", "server/src/edge/"),
@@ -51,7 +51,9 @@ const CONFINED: [(&str, &str); 22] = [
     ("md5", "server/src/tenants/database/log/"),
     ("proxy_header", "server/src/edge/"),
     ("tungstenite", "server/src/edge/"),
+    ("tungstenite", "server/src/cli/probe/"),
     ("tokio_tungstenite", "server/src/edge/"),
+    ("tokio_tungstenite", "server/src/cli/probe/"),
     ("figment", "server/settings/src/load/merge.rs"),
     ("jsonwebtoken", "server/src/auth/"),
     ("reqwest", "server/src/auth/jwks/"),

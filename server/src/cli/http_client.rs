@@ -1,4 +1,4 @@
-//! One connection of the command line to one server, and requests on it.
+//! One connection of the command line to one server, and requests on it. `probe` makes a WebSocket of one.
 //!
 //! A container image has no curl, and reqwest cannot begin a connection with a PROXY header, which a server may expect from this
 //! machine too. So this is hyper, as in the server, on a socket of our own. Nothing here has a time limit: callers have one for
@@ -38,30 +38,12 @@ impl ServerConnection {
     /// # Errors
     /// When the URL is none of http, the server cannot be reached, or `trust` does not accept its certificate.
     pub(super) async fn open(url: &Uri, proxies: &Networks, trust: &Trust) -> anyhow::Result<Self> {
-        let is_tls = match url.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            _ => bail!("only http:// and https:// URLs are supported"),
+        let stream = connect(url, proxies).await?;
+        let sender = match is_tls(url)? {
+            true => handshake(negotiate(url, stream, trust).await?).await?,
+            false => handshake(stream).await?,
         };
-        let host = url.host().context("the URL has no host")?;
-        let name = host.trim_matches(['[', ']']);
-        let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let addresses = lookup_host((name, port)).await.with_context(|| format!("cannot find {name}"))?;
-        let addresses: Vec<_> = addresses.collect();
-        let mut stream = TcpStream::connect(&*addresses).await.context("cannot connect")?;
-        if proxies.contain(stream.local_addr()?.ip()) {
-            stream.write_all(b"PROXY UNKNOWN\r\n").await?;
-        }
-        let sender = if is_tls {
-            let server = ServerName::try_from(name.to_owned()).context("the URL has no host")?;
-            let connector = TlsConnector::from(trust.config()?);
-            handshake(connector.connect(server, stream).await.context("no connection with TLS")?).await?
-        } else {
-            handshake(stream).await?
-        };
-        // Not the authority of the URL, which may contain a password.
-        let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        Ok(Self { sender, host: HeaderValue::try_from(host)? })
+        Ok(Self { sender, host: HeaderValue::try_from(host(url)?)? })
     }
 
     /// Sends a request for the path of `url` with the rest of `request`, and waits for the head of the response.
@@ -79,6 +61,61 @@ impl ServerConnection {
         request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         self.sender.send_request(request).await.map_err(readable)
     }
+}
+
+/// Connects to the server of `url`, and sends a PROXY header without a client address if it expects one from our address.
+///
+/// # Errors
+/// When the URL is none of http, or the server cannot be reached.
+pub(super) async fn connect(url: &Uri, proxies: &Networks) -> anyhow::Result<TcpStream> {
+    let name = name(url)?;
+    let port = url.port_u16().unwrap_or(if is_tls(url)? { 443 } else { 80 });
+    let addresses = lookup_host((name, port)).await.with_context(|| format!("cannot find {name}"))?;
+    let addresses: Vec<_> = addresses.collect();
+    let mut stream = TcpStream::connect(&*addresses).await.context("cannot connect")?;
+    if proxies.contain(stream.local_addr()?.ip()) {
+        stream.write_all(b"PROXY UNKNOWN\r\n").await?;
+    }
+    Ok(stream)
+}
+
+/// Negotiates TLS with the server of `url`.
+///
+/// # Errors
+/// When that fails, or `trust` does not accept its certificate.
+pub(super) async fn negotiate(
+    url: &Uri,
+    stream: TcpStream,
+    trust: &Trust,
+) -> anyhow::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+    let server = ServerName::try_from(name(url)?.to_owned()).context("the URL has no host")?;
+    TlsConnector::from(trust.config()?).connect(server, stream).await.context("no connection with TLS")
+}
+
+/// Whether the server of `url` speaks TLS.
+///
+/// # Errors
+/// When the URL is none of http.
+pub(super) fn is_tls(url: &Uri) -> anyhow::Result<bool> {
+    match url.scheme_str() {
+        Some("http") => Ok(false),
+        Some("https") => Ok(true),
+        _ => bail!("only http:// and https:// URLs are supported"),
+    }
+}
+
+/// The host and port of `url`. Not its authority, which may contain a password.
+///
+/// # Errors
+/// When it has no host.
+pub(super) fn host(url: &Uri) -> anyhow::Result<String> {
+    let host = url.host().context("the URL has no host")?;
+    Ok(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+}
+
+/// The host without the brackets of an IPv6 address.
+fn name(url: &Uri) -> anyhow::Result<&str> {
+    Ok(url.host().context("the URL has no host")?.trim_matches(['[', ']']))
 }
 
 async fn handshake(

@@ -11,6 +11,7 @@ mod input;
 pub mod man;
 pub mod migrate;
 mod open_files;
+pub mod probe;
 mod running;
 pub mod serve;
 mod signals;
@@ -53,6 +54,7 @@ Examples:
   JWT_SECRET=… realtime-server serve           for production; the secret signs your users' tokens
   realtime-server token --sub ann              a token to connect with, valid for an hour
   realtime-server health                       exit code 0 if the server is up
+  realtime-server probe https://rt.example.com exit code 0 if clients can use it, and how long it takes
   realtime-server tenants list                 the tenants of a running server
   realtime-server config check                 all problems in the settings, with their lines
 
@@ -68,6 +70,8 @@ enum Command {
     Token(token::Args),
     /// Check whether a running server is up
     Health(health::Args),
+    /// Join a room of a server as a client does, send a message and receive it
+    Probe(Box<probe::Args>),
     /// Manage the tenants of a running server
     Tenants(Box<tenants::Args>),
     /// Check the settings, print them, or explain the available ones
@@ -109,6 +113,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args, signals).await.map(|()| ExitCode::SUCCESS),
             Command::Token(args) => token::run(args).map(|()| ExitCode::SUCCESS),
             Command::Health(args) => health::run(args).await,
+            Command::Probe(args) => probe::run(*args).await,
             Command::Tenants(args) => tenants::run(*args).await,
             Command::Config(args) => config::run(args),
             Command::Migrate(args) => migrate::run(&args).await.map(|()| ExitCode::SUCCESS),

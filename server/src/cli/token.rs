@@ -143,6 +143,30 @@ pub(super) fn of_operator(
     Ok(sign_operator(&secret, claims, now, expires_in).into())
 }
 
+/// A token for a user of `tenant`, or of the default one, signed with `secret`, or without one with that in the settings.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn of_user(
+    settings: &Settings,
+    (tenant, role): (Option<&str>, &str),
+    secret: Option<SecretString>,
+    now: SystemTime,
+    expires_in: Duration,
+) -> anyhow::Result<SecretString> {
+    let (auth, secret) = match secret {
+        Some(secret) => {
+            let tenant = tenant.and_then(|id| settings.tenants.get(id));
+            (tenant.map_or(&settings.auth, |tenant| &tenant.auth), secret)
+        }
+        None => {
+            let (auth, Secret { secret, .. }) = secret::of_users(settings, tenant)?;
+            (auth, secret)
+        }
+    };
+    Ok(sign(&secret, role, None, with_users_claims(Map::new(), auth), now, expires_in).into())
+}
+
 /// The claims that name an operator in a token that `secret` signs.
 fn operators_name(
     sub: String,
