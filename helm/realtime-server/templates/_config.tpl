@@ -16,6 +16,11 @@
 {{- (include "realtime.setting" (dict "root" . "key" "server.port") | fromJson).value -}}
 {{- end -}}
 
+{{- /* The port for operators and for what watches the server; empty without one. */ -}}
+{{- define "realtime.internalPort" -}}
+{{- with dig "server" "internal" "port" 0 .Values.config -}}{{ . }}{{- end -}}
+{{- end -}}
+
 {{- define "realtime.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $server := dict "data_dir" "/var/lib/realtime" -}}

@@ -23,6 +23,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: server
 {{- end -}}
 
+{{- /* The labels of the Service of the internal port. */ -}}
+{{- define "realtime.internalSelector" -}}
+app.kubernetes.io/name: {{ include "realtime.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: internal
+{{- end -}}
+
 {{- define "realtime.labels" -}}
 {{ include "realtime.commonLabels" . }}
 app.kubernetes.io/component: server

@@ -15,14 +15,19 @@ capabilities: { drop: [ALL] }
 {{- end -}}
 
 {{- /*
-How a container is asked whether it is up. With PROXY protocol the kubelet may be in a network whose connections must begin
-with a header, which it does not send; the program in the pod asks over the loopback address instead.
+How a container is asked whether it is up: at its internal port. Without one, with PROXY protocol, the kubelet may be in a
+network whose connections must begin with a header, which it does not send; the program in the pod asks over the loopback
+address instead.
 */ -}}
 {{- define "realtime.probe" -}}
 {{- $root := index . 0 -}}
 {{- $path := index . 1 -}}
 {{- $scheme := include "realtime.scheme" $root -}}
-{{- if dig "server" "proxy_protocol_from" list $root.Values.config -}}
+{{- if include "realtime.internalPort" $root -}}
+httpGet:
+  path: {{ $path }}
+  port: internal
+{{- else if dig "server" "proxy_protocol_from" list $root.Values.config -}}
 exec:
   command:
     - realtime-server

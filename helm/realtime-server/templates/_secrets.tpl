@@ -84,13 +84,24 @@ Secret of the chart (`secrets.values`, those that it makes up, trials) and from 
 {{- end }}
 {{- end -}}
 
-{{- /* The sources of the projected volume; takes the context, a prefix, and the name of the Secret of the chart. */ -}}
+{{- /*
+The sources of the projected volume, with secrets of this prefix and no others; takes the context, the prefix, and the name of
+the Secret of the chart.
+*/ -}}
 {{- define "realtime.secrets.sources" -}}
 {{- $root := index . 0 -}}
 {{- $prefix := index . 1 -}}
-{{- if include "realtime.secrets.data" (list $root $prefix) | trim }}
+{{- $own := concat (keys (include "realtime.secrets.own" $root | fromJson)) (include "realtime.secrets.generated" $root | fromJsonArray) -}}
+{{- $items := list -}}
+{{- range $own | uniq | sortAlpha -}}
+{{- if hasPrefix $prefix . -}}{{- $items = append $items (dict "key" . "path" .) -}}{{- end -}}
+{{- end -}}
+{{- if $items }}
 - secret:
     name: {{ index . 2 }}
+    {{- if $prefix }}
+    items: {{- toYaml $items | nindent 6 }}
+    {{- end }}
 {{- end }}
 {{- range $name, $from := $root.Values.secrets.existing }}
 {{- if hasPrefix $prefix $name }}

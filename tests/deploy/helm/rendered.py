@@ -98,7 +98,7 @@ def volume_files(volume: dict, objects: list[dict]) -> dict[str, str]:
 def of_secret(source: dict, objects: list[dict]) -> dict[str, str]:
     made = of_kind(objects, "Secret").get(source["name"])
     if "items" in source:
-        return {item["path"]: example(item["path"]) for item in source["items"]}
+        return {item["path"]: secret_text(made, item["key"]) if made else example(item["path"]) for item in source["items"]}
     assert made, f"the chart makes no Secret {source['name']}, and no key of it is named"
     return {key: secret_text(made, key) for key in made["data"]}
 
