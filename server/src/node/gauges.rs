@@ -52,8 +52,7 @@ impl Node {
     }
 
     /// Counts, tenant by tenant, the sockets that have joined a room, and what rooms keep. The metrics of a tenant that was removed
-    /// keep their values, except this one, which is zero then: there are no more of them than tenants this
-    /// process has known.
+    /// are there until its last connection has ended, with zero sockets.
     fn sample_users(&self) {
         let (mut users, mut tenants, mut kept) = (0, 0, 0);
         for tenant in self.tenants.all() {

@@ -1,6 +1,7 @@
 //! The metrics of a tenant, registered when they are first used.
 //!
-//! Its series take some 3 KiB in the exporters, and a store may have ten thousand tenants of which few have clients.
+//! Its series take some 3 KiB in the exporters, and a store may have ten thousand tenants of which few have clients. They are there
+//! as long as this is; whether the page shows them is decided in `prometheus/shown_tenants.rs`.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
