@@ -65,7 +65,11 @@ def server_pod(objects: list[dict]) -> dict:
 
 def settings(objects: list[dict]) -> dict:
     """The file config.toml, read by another parser than the server's."""
-    return tomllib.loads(one(objects, "ConfigMap")["data"]["config.toml"])
+    maps = [found["data"] for found in of_kind(objects, "ConfigMap").values() if is_of_server(found)]
+    # The others are dashboards.
+    texts = [data["config.toml"] for data in maps if "config.toml" in data]
+    assert len(texts) == 1, f"{len(texts)} files of settings"
+    return tomllib.loads(texts[0])
 
 
 def secret_text(secret: dict, key: str) -> str:
