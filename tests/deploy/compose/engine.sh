@@ -32,7 +32,7 @@ engine_starts() {
     }
 }
 
-# Everything the stack consists of, under the names that compose.yaml calls it by.
+# Everything the stack consists of but Grafana, under the names that compose.yaml calls it by.
 images_load() {
     local image
     ./images --names >"$work/images"
