@@ -23,6 +23,7 @@ mod paired;
 mod pgbench;
 mod postgres;
 mod process;
+mod recvlogical;
 mod report;
 mod server;
 mod session;

@@ -1,4 +1,5 @@
-//! Inserts into a published table that no client watches, while another one is watched, beside the same inserts while no server reads.
+//! Inserts into a published table that no client watches, while another one is watched, beside the same inserts while no server
+//! reads, and while `pg_recvlogical` reads them and writes nothing.
 
 use anyhow::Result;
 use serde_json::json;
@@ -8,6 +9,7 @@ use super::super::database::commits::commit_all;
 use super::{Bench, PublishedTables, binding, frames, insert_notes, subscribe, subscriber};
 use crate::pgbench::{Pgbench, Script};
 use crate::process;
+use crate::recvlogical::Discarded;
 use crate::report::{Goal, Outcome, Row, median};
 use crate::swarm::Swarm;
 
@@ -39,11 +41,19 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
             bench.in_turns(|| beside_watched(bench, &tables, &script), || alone(bench, &tables, &script))?;
         let micros = |rates: &[f64]| median(rates.iter().map(|rate| 1e6 / rate));
         let rates: Vec<f64> = watched.iter().map(|run| run.rate).collect();
+        let discarded = (0..bench.scale.runs).map(|_| discarded(bench, &tables, &script));
+        let discarded = discarded.collect::<Result<Vec<_>>>()?;
         let cpu = median(watched.iter().map(|run| run.cpu_micros));
         let measure = format!("µs for {unit}, no slot");
         rows.push(Row::against(&measure, micros(&rates), micros(&alone), GOAL));
+        rows.push(Row::against(
+            &format!("µs for {unit}, discarded"),
+            micros(&discarded),
+            micros(&alone),
+            Goal::None,
+        ));
         rows.push(Row::alone(&format!("CPU µs of the server for {unit}"), cpu, Goal::None));
-        runs.push(json!({"watched": rates, "alone": alone}));
+        runs.push(json!({"watched": rates, "alone": alone, "discarded": discarded}));
     }
     Ok(Outcome { rows, runs: json!(runs) })
 }
@@ -60,6 +70,14 @@ fn beside_watched(bench: &Bench, tables: &PublishedTables, script: &Script<'_>) 
     commit_all(&mut tables.session()?, &mut swarm, arrivals, 1, insert)?;
     let cpu = process::cpu(target.pid())? - cpu;
     Ok(Written { rate, cpu_micros: cpu.as_secs_f64() * 1e6 / script.transactions as f64 })
+}
+
+/// What the least that any reader can do costs: the database decodes the rows once, and nothing comes of it.
+fn discarded(bench: &Bench, tables: &PublishedTables, script: &Script<'_>) -> Result<f64> {
+    tables.database.until_no_slot()?;
+    tables.session()?.run("TRUNCATE unwatched")?;
+    let _reader = Discarded::start(bench.cores, &tables.database.database, "supabase_realtime")?;
+    Pgbench::start(bench.cores, &tables.database.database, script)?.rate()
 }
 
 fn alone(bench: &Bench, tables: &PublishedTables, script: &Script<'_>) -> Result<f64> {
