@@ -100,7 +100,7 @@ impl Server {
         let node = Node::new(settings, jwks, link, lifecycle, exporters, open_files, (tenants, keys))?;
         let server = &node.settings().server;
         let certificates = acceptor.certificates();
-        let listener = Listener::bind(ListenerKind::Main, server.address(), acceptor, server)
+        let listener = Listener::bind(ListenerKind::main(server), server.address(), acceptor, server)
             .with_context(|| format!("cannot listen on {}", server.address()))?;
         let address = listener.address().context("the listener has no address")?;
         let internal = InternalPort::bind(server)?;

@@ -50,7 +50,7 @@
 //! 4. Every queue is bounded (frames *and* bytes), named in the settings, counted when full; no hidden second queue
 //!    (tungstenite's write buffer included).
 //! 5. `wire` takes any bytes without panic, without unbounded memory, in linear time.
-//! 6. Only `edge` uses hyper and tungstenite, only `telemetry` exporters, only `settings::load` figment, only `bus::redis`
+//! 6. Only `edge` and the clients in `cli` use hyper and tungstenite, only `telemetry` exporters, only `settings::load` figment, only `bus::redis`
 //!    Redis, only `store` and `tenants::database` sqlx and SQL, only `tenants::database::log` pgwire-replication,
 //!    only `watch` notify, only `auth` jsonwebtoken and reqwest.
 //! 7. One snapshot of the settings per operation.

@@ -255,7 +255,12 @@ impl Route {
     /// Whether the internal listener serves it as well (`[server.internal]`): it is for operators, or for what watches the
     /// server.
     pub fn is_internal(&self) -> bool {
-        self.health_check || matches!(self.access, Access::Operator | Access::Management | Access::Metrics)
+        self.health_check || self.is_for_operators()
+    }
+
+    /// Whether it is for operators and readers of the metrics, and not for clients.
+    pub fn is_for_operators(&self) -> bool {
+        matches!(self.access, Access::Operator | Access::Management | Access::Metrics)
     }
 
     /// Whether connections are reserved for it.

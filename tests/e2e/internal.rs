@@ -78,6 +78,25 @@ async fn it_has_every_route_of_operators_with_the_same_tokens_and_none_of_client
 }
 
 #[tokio::test]
+async fn operators_may_have_it_alone() {
+    let server = World::with(|settings| {
+        internal(settings);
+        settings.server.internal.exclusive = true;
+    })
+    .await;
+    let internal = server.internal();
+    for path in ["/metrics", "/metrics/eu-west-2", "/status", "/api/tenants"] {
+        let request = || by_operator(Request::get(path));
+        assert_eq!(internal.send(request()).await.status, 200, "{path}");
+        let missing = server.behind(server.endpoint()).send(request()).await;
+        assert_eq!((missing.status, missing.json()), (404, json!("Not Found")), "{path}");
+    }
+    assert_eq!(server.send(Request::get("/readyz")).await.status, 200, "a load balancer asks there");
+    server.check("ann joins realtime:room").await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn it_answers_until_the_last_client_has_gone() {
     let server = World::with(|settings| {
         internal(settings);

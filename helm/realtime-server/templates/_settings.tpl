@@ -27,6 +27,7 @@ Written from the structs in server/settings/src by `UPDATE=1 cargo test -p setti
   "server.data_dir",
   "server.default_tenant",
   "server.host",
+  "server.internal.exclusive",
   "server.internal.host",
   "server.internal.port",
   "server.max_header_size",

@@ -39,6 +39,11 @@ impl Settings {
             &["server.internal.port", "server.port"],
             "must not be server.port: the internal listener needs a port of its own",
         );
+        expect(
+            !self.server.internal.exclusive || self.server.internal.port.is_some(),
+            &["server.internal.exclusive", "server.internal.port"],
+            "needs server.internal.port, without which operators have no port",
+        );
         self.expect_keys_of_the_right_length(&mut expect);
         self.expect_frames_that_fit(&mut expect);
         conflicts.extend(secrets::shared_with_operators(self));

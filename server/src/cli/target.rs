@@ -36,7 +36,10 @@ impl Target {
         Self { base, proxies: Networks::default(), trust: Trust::System, internal: None }
     }
 
-    /// The same server by its internal listener, if it has one.
+    /// The same server by its internal listener, if it has one, where operators may have their only port.
+    ///
+    /// # Errors
+    /// When its address makes no URL.
     pub(super) fn internally(self) -> anyhow::Result<Self> {
         match self.internal {
             Some(address) => Ok(Self { base: base("http", address)?, proxies: Networks::default(), ..self }),

@@ -1,4 +1,4 @@
-//! Sockets, HTTP and WebSocket. The only place that knows hyper and tungstenite.
+//! Sockets, HTTP and WebSocket. The only place of the server that knows hyper and tungstenite.
 
 pub mod acceptor;
 mod authorise;

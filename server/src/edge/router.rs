@@ -106,7 +106,7 @@ impl Router {
             return not_found();
         }
         if !self.listener.serves(route) {
-            return served_elsewhere(&self.node);
+            return self.served_elsewhere();
         }
         if route.is_negotiated() && !accepts_json(&head.headers) {
             return json(StatusCode::NOT_ACCEPTABLE, &"Not Acceptable".into());
@@ -148,6 +148,20 @@ impl Router {
             }
             Err(refusal) => authorise::refused(route.access(), &refusal),
         }
+    }
+
+    /// The response to a request for a route that the other listener serves. Clients are not referred to operators' port.
+    fn served_elsewhere(&self) -> Response<Bytes> {
+        if self.listener != ListenerKind::Internal {
+            return not_found();
+        }
+        Span::current().record(ERROR_CODE, Code::PathNotFound.name());
+        let port = self.node.settings().server.port;
+        let text = format!(
+            "Not Found: this is the internal port (server.internal.port), for operators and health checks. Clients use \
+             server.port, {port}"
+        );
+        json(StatusCode::NOT_FOUND, &text.into())
     }
 
     fn other_method(&self, route: &Route, head: &Parts) -> Response<Bytes> {
@@ -197,17 +211,6 @@ fn bad_request(reason: &'static str) -> Response<Bytes> {
     let mut response = json(StatusCode::BAD_REQUEST, &format!("Bad Request: {reason}").into());
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-/// The response of the internal listener to what clients request.
-fn served_elsewhere(node: &Node) -> Response<Bytes> {
-    Span::current().record(ERROR_CODE, Code::PathNotFound.name());
-    let port = node.settings().server.port;
-    let text = format!(
-        "Not Found: this is the internal port (server.internal.port), for operators and health checks. Clients use \
-         server.port, {port}"
-    );
-    json(StatusCode::NOT_FOUND, &text.into())
 }
 
 /// The response at paths without a route (docs/protocol/http.md#errors-without-a-controller).

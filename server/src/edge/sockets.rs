@@ -131,7 +131,7 @@ impl SocketTable {
     /// When there is no permit for it. That is counted here.
     pub(super) fn admit(self: &Arc<Self>, network: Option<IpAddr>) -> Result<Arc<Socket>, Shortage> {
         let (held, memory) = match self.listener {
-            ListenerKind::Main => self.admit_client(network)?,
+            ListenerKind::Main | ListenerKind::Clients => self.admit_client(network)?,
             ListenerKind::Internal => (self.internal(network)?, self.charge_anyway()),
         };
         Ok(Socket::unseen(Arc::clone(self), held, memory))

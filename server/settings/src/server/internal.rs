@@ -21,10 +21,15 @@ pub struct InternalListener {
     pub host: Option<IpAddr>,
 
     /// TCP port to bind for health checks, `/metrics`, `/status`, `/admin/…` and `/api/tenants`, with the tokens that they need
-    /// on the main port, where they stay. It speaks neither TLS nor the PROXY protocol, answers what clients request with 404,
+    /// on the main port, where they stay (`exclusive`). It speaks neither TLS nor the PROXY protocol, answers what clients request with 404,
     /// and is open until the very end of a stop. Clients should not reach it. 0 takes a free one. Unset: there is none.
     #[schemars(extend("x-reload" = "restart"))]
     pub port: Option<u16>,
+
+    /// Whether `/metrics`, `/status`, `/admin/…` and `/api/tenants` are found at this port alone. Health checks stay on the main
+    /// port too. For a load balancer that cannot filter paths, such as a Network Load Balancer.
+    #[schemars(extend("x-reload" = "restart"))]
+    pub exclusive: bool,
 
     /// Maximum of TCP connections to this port, beyond those that `server.max_connections` allows. For a further one, one that
     /// waits for a request is closed, of the address with the most; if none waits, it is answered with 503.
@@ -34,7 +39,12 @@ pub struct InternalListener {
 
 impl Default for InternalListener {
     fn default() -> Self {
-        Self { host: None, port: None, max_connections: NonZeroUsize::new(64).expect("not zero") }
+        Self {
+            host: None,
+            port: None,
+            exclusive: false,
+            max_connections: NonZeroUsize::new(64).expect("not zero"),
+        }
     }
 }
 

@@ -283,6 +283,8 @@ fn the_internal_port_is_another_one_than_that_of_clients() {
         let text = errors(&format!("[server]\nport = 81\n[server.internal]\n{same}port = 81"), &[]);
         assert!(text.contains(conflict), "{text}");
     }
+    let alone = errors("[server.internal]\nexclusive = true", &[]);
+    assert!(alone.contains("server.internal.exclusive: needs server.internal.port"), "{alone}");
     let apart = "[server]\nhost = '10.0.0.1'\nport = 81\n[server.internal]\nhost = '127.0.0.1'\nport = 81";
     for good in [apart, "[server]\nport = 0\n[server.internal]\nport = 0"] {
         crate::good(good, &[]);

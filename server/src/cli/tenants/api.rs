@@ -41,7 +41,10 @@ impl Api {
             Some(url) => vec![Target::at(url.clone())],
             // The one that is recorded first: it is the server with this data folder, whatever listens at the address in the
             // settings.
-            None => target::find(&access.config)?.into_iter().rev().collect(),
+            None => {
+                let found = target::find(&access.config)?.into_iter().rev();
+                found.map(Target::internally).collect::<Result<_, _>>()?
+            }
         };
         let token = credentials::token(access)?;
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
