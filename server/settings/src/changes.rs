@@ -24,11 +24,30 @@ pub struct Changes {
     #[schemars(extend("x-reload" = "live"))]
     pub max_bindings_per_channel: NonZeroUsize,
 
+    /// Conditions of the filter of one subscription. A join with more in any of them is accepted, and subscribes to none of
+    /// them.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_filters_per_binding: NonZeroUsize,
+
     /// The longest time that a join waits for its changes. Clients ask for it with `postgres_changes_options`, and for less
     /// with its `timeout`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1ms"))]
     pub max_wait: Duration,
+
+    /// How long changes wait for the database of their tenant: while it does not answer what has to be known of them, and until
+    /// others can see the transaction that has written them, which takes as long as a synchronous standby does. Its log is kept
+    /// meanwhile. Then they are dropped, and clients receive «Changes may have been missed».
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1s"))]
+    pub database_wait: Duration,
+
+    /// How long the database is not asked again for what took too long: the policies of a table for a client or its role, a
+    /// filter, generated columns, casts to `json`. Rows that it decides about are hidden meanwhile, and such values are missing.
+    /// A shorter time shows them sooner, and delays the other changes of the tenant more often.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1s"))]
+    pub slow_query_pause: Duration,
 
     /// Whether a changed row under row level security is received only while it is still as it was written. Otherwise who may see the
     /// row now, after it was changed again, receives what it was before too. Rows that are changed again at once are then not
@@ -55,7 +74,11 @@ impl Default for Changes {
         Self {
             max_record_bytes: ByteSize::mib(1),
             max_bindings_per_channel: NonZeroUsize::new(100).expect("not zero"),
+            // As many as upstream has values of `in`.
+            max_filters_per_binding: NonZeroUsize::new(100).expect("not zero"),
             max_wait: Duration::from_secs(20),
+            database_wait: Duration::from_secs(30),
+            slow_query_pause: Duration::from_secs(60),
             exact_visibility: false,
             durable: false,
             resume_wait: Duration::from_secs(10),

@@ -15,7 +15,8 @@ use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{ChangeTable, CheckedBinding, CheckedTable, TableRights};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 
-/// Joins that are checked again together: their tables are described, and the rights of their role read, once for all of them.
+/// Joins that are checked again together: their tables are described, and the rights of their role read, once for all of them. No
+/// setting: more would make no statement larger, and the database is asked for the bindings in parts anyway.
 const CHECKED_TOGETHER: usize = 1_000;
 
 /// How often tables may change while subscriptions to them are checked, before that is taken for a failure.

@@ -176,7 +176,7 @@ impl IncompleteTable<'_> {
     ) -> Result<Vec<Option<PresentRow>>, DatabaseFailure> {
         let (database, numbers) = (changes.database()?, self.numbers());
         let rows = LoggedRows { keys: &self.keys, values: &[], transactions };
-        let mut question = RowQuestion::about(&self.log_table.table);
+        let mut question = RowQuestion::about(&self.log_table.table, changes.database_wait());
         loop {
             match database.present_values(&question.table, rows, &numbers).await? {
                 Ok(present) => return Ok(present),

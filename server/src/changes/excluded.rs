@@ -11,9 +11,6 @@ use super::excluded_viewers::ExcludedViewers;
 use super::slow_filters::SlowFilters;
 use super::viewer::Viewer;
 
-/// How long it is not asked again.
-const EXCLUSION: Duration = Duration::from_secs(60);
-
 /// What is not asked for.
 #[derive(Default)]
 pub(super) struct Excluded {
@@ -30,14 +27,14 @@ pub(super) struct Excluded {
 pub(super) type ComparedFilter = (u32, FilterOperator, Arc<str>);
 
 impl Excluded {
-    /// Asks again for what was excluded some time ago.
-    pub(super) fn forget_old(&mut self) {
+    /// Asks again for what was excluded so long ago.
+    pub(super) fn forget_after(&mut self, pause: Duration) {
         let Self { filters, slow_filters, viewers, generated, conversions } = self;
-        filters.retain(|_, since| since.elapsed() < EXCLUSION);
-        slow_filters.forget_after(EXCLUSION, Instant::now());
-        viewers.forget_after(EXCLUSION, Instant::now());
-        generated.retain(|_, since| since.elapsed() < EXCLUSION);
-        conversions.retain(|_, since| since.elapsed() < EXCLUSION);
+        filters.retain(|_, since| since.elapsed() < pause);
+        slow_filters.forget_after(pause, Instant::now());
+        viewers.forget_after(pause, Instant::now());
+        generated.retain(|_, since| since.elapsed() < pause);
+        conversions.retain(|_, since| since.elapsed() < pause);
     }
 
     /// Whether comparisons with a filter took too long.

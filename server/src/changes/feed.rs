@@ -68,7 +68,7 @@ pub(super) async fn handle(changes: Weak<ChangesOfTenant>, mut sessions: mpsc::R
                 Ok(Some(_)) | Err(_) => {}
             }
             if Instant::now() >= look_at {
-                stream.forget_excluded();
+                stream.forget_excluded(&changes);
                 changes.check_published().await;
                 look_at = Instant::now() + LOOK_AGAIN;
             }

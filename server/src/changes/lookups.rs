@@ -7,17 +7,18 @@ use rustc_hash::FxHashMap;
 use super::excluded::Excluded;
 use super::log_table::LogChange;
 use super::matching::{Match, Matches};
-use super::row_question::RowMatch;
+use super::row_question::LookupContext;
 use super::table_lookup::{SeenRows, TableLookup};
 use super::tenant_changes::ChangesOfTenant;
 use crate::telemetry::codes::Code;
+use crate::tenants::database::DatabaseFailure;
 use crate::tenants::database::changes::RowRights;
-use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 
 /// Removes the matches whose viewers may not see the row.
 pub(super) async fn look_up(
-    (of_tenant, database): (&ChangesOfTenant, &TenantDatabase),
-    (changes, (transactions, row_match)): (&[LogChange<'_>], (&[u32], RowMatch)),
+    of_tenant: &ChangesOfTenant,
+    context: LookupContext<'_>,
+    changes: &[LogChange<'_>],
     matches: &mut Matches,
     excluded: &mut Excluded,
 ) -> Result<(), DatabaseFailure> {
@@ -33,7 +34,7 @@ pub(super) async fn look_up(
         has_lost_key |= change.log_table.has_lost_key();
         let lookup = lookups
             .entry(description(change))
-            .or_insert_with(|| TableLookup::new((change, row_match), matches.candidates.len()));
+            .or_insert_with(|| TableLookup::new(change, context.row_match, matches.candidates.len()));
         lookup.ask(of_change[0].change, change, asked);
     }
     if has_lost_key {
@@ -45,7 +46,7 @@ pub(super) async fn look_up(
     }
     let mut seen = FxHashMap::default();
     for (table, lookup) in lookups {
-        match lookup.run(database, transactions, excluded).await {
+        match lookup.run(context, excluded).await {
             // What concerns one table hides no rows of others.
             Err(failure) if !failure.is_passing() => {
                 matches.note_dropped(of_tenant, &failure, |one, candidate| {

@@ -16,7 +16,8 @@ use wire::phoenix::Status;
 use super::subscriber::ChangeSubscriber;
 use crate::tenants::Tenant;
 
-/// A subscriber gets one notice of a kind in this time.
+/// A subscriber gets one notice of a kind in this time. No setting: clients rely on what the protocol says of it, and it bounds
+/// memory for notices that are queued whatever the outbox holds.
 pub(super) const NOTICE_WINDOW: Duration = Duration::from_secs(10);
 
 /// How often it is looked which windows have ended.

@@ -8,9 +8,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// How long changes wait.
-const BUSY_MAX: Duration = Duration::from_secs(30);
-
 /// The pause between two attempts to ask. There is no event to wait for: only another question finds out that it is answered.
 const BUSY_POLL: Duration = Duration::from_millis(100);
 
@@ -24,17 +21,17 @@ impl Outage {
         *self.0.lock() = None;
     }
 
-    /// There is no answer: waits before the next attempt. `false` at once if changes have waited long enough.
-    pub(super) async fn wait(&self) -> bool {
-        let may_wait = self.may_wait(Instant::now());
+    /// There is no answer: waits before the next attempt. `false` at once if changes have waited for `longest`.
+    pub(super) async fn wait(&self, longest: Duration) -> bool {
+        let may_wait = self.may_wait(Instant::now(), longest);
         if may_wait {
             sleep(BUSY_POLL).await;
         }
         may_wait
     }
 
-    fn may_wait(&self, now: Instant) -> bool {
-        now - *self.0.lock().get_or_insert(now) < BUSY_MAX
+    fn may_wait(&self, now: Instant, longest: Duration) -> bool {
+        now - *self.0.lock().get_or_insert(now) < longest
     }
 }
 
@@ -42,14 +39,24 @@ impl Outage {
 mod tests {
     use super::*;
 
+    const LONGEST: Duration = Duration::from_secs(30);
+
     #[test]
     fn changes_wait_once_until_there_is_an_answer() {
         let (outage, now) = (Outage::default(), Instant::now());
-        assert!(outage.may_wait(now) && outage.may_wait(now + BUSY_MAX - BUSY_POLL));
+        assert!(outage.may_wait(now, LONGEST) && outage.may_wait(now + LONGEST - BUSY_POLL, LONGEST));
         for batch in 0..3 {
-            assert!(!outage.may_wait(now + BUSY_MAX * (batch + 1)), "the batches that follow do not wait");
+            let later = now + LONGEST * (batch + 1);
+            assert!(!outage.may_wait(later, LONGEST), "the batches that follow do not wait");
         }
         outage.end();
-        assert!(outage.may_wait(now + 5 * BUSY_MAX));
+        assert!(outage.may_wait(now + 5 * LONGEST, LONGEST));
+    }
+
+    #[test]
+    fn a_longer_time_applies_to_an_outage_that_has_begun() {
+        let (outage, now) = (Outage::default(), Instant::now());
+        assert!(outage.may_wait(now, LONGEST) && !outage.may_wait(now + LONGEST, LONGEST));
+        assert!(outage.may_wait(now + LONGEST, 2 * LONGEST));
     }
 }

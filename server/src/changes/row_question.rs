@@ -10,10 +10,7 @@ use crate::telemetry::codes::Code;
 use crate::tenants::database::changes::{ChangeTable, Hindrance};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 
-/// How long a transaction in the log may take to become visible to others, and how often that is looked at. It waits for a
-/// synchronous standby, if there is one.
-const EARLY_MAX: Duration = Duration::from_secs(30);
-// PostgreSQL has no event for a transaction that becomes visible to others.
+/// How often it is looked whether a transaction in the log is visible to others. PostgreSQL has no event for that.
 const EARLY_POLL: Duration = Duration::from_millis(1);
 
 /// Which present row stands for a row that the log has.
@@ -25,16 +22,30 @@ pub(super) enum RowMatch {
     ByValues,
 }
 
+/// What the lookups of changes that are handled together have in common.
+#[derive(Clone, Copy)]
+pub(super) struct LookupContext<'a> {
+    pub(super) database: &'a TenantDatabase,
+    /// The transactions that have written the rows, without their epoch.
+    pub(super) transactions: &'a [u32],
+    pub(super) row_match: RowMatch,
+    /// How long these transactions may take to become visible to others.
+    pub(super) early_max: Duration,
+}
+
 /// A question about rows of a table.
 pub(super) struct RowQuestion<'a> {
     /// The table, by the names that are known.
     pub(super) table: Cow<'a, ChangeTable>,
     begun: Instant,
+    early_max: Duration,
 }
 
 impl<'a> RowQuestion<'a> {
-    pub(super) fn about(table: &'a ChangeTable) -> Self {
-        Self { table: Cow::Borrowed(table), begun: Instant::now() }
+    /// The transactions of the rows may take so long to become visible to others: they wait for a synchronous standby, if there is
+    /// one.
+    pub(super) fn about(table: &'a ChangeTable, early_max: Duration) -> Self {
+        Self { table: Cow::Borrowed(table), begun: Instant::now(), early_max }
     }
 
     /// Does what the next attempt needs.
@@ -48,7 +59,7 @@ impl<'a> RowQuestion<'a> {
     ) -> Result<(), DatabaseFailure> {
         match hindrance {
             Hindrance::Renamed => self.table = Cow::Owned(renamed(database, &self.table).await?),
-            Hindrance::TooEarly if self.begun.elapsed() < EARLY_MAX => sleep(EARLY_POLL).await,
+            Hindrance::TooEarly if self.begun.elapsed() < self.early_max => sleep(EARLY_POLL).await,
             Hindrance::TooEarly => {
                 let reason = "a transaction in the log does not become visible";
                 return Err(DatabaseFailure::new(Code::RlsPolicyError, reason));

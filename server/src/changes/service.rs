@@ -20,9 +20,6 @@ use crate::tenants::database::ChangeDemand;
 use crate::tenants::{Databases, Tenant};
 use crate::workers::in_time_slices;
 
-/// The most conditions of one binding, as upstream has it for the values of `in`.
-const FILTERS_MAX: usize = 100;
-
 /// The subscriptions of this node.
 pub struct PostgresChanges {
     node: Arc<Node>,
@@ -132,13 +129,15 @@ impl PostgresChanges {
 
     /// Why a channel asks for too much, if it does.
     fn too_many(&self, subscriber: &ChangeSubscriber) -> Option<String> {
-        let max = self.node.settings().changes.max_bindings_per_channel.get();
+        let settings = self.node.settings();
+        let (bindings, filters) =
+            (settings.changes.max_bindings_per_channel.get(), settings.changes.max_filters_per_binding.get());
         let most_filters =
             subscriber.bindings.iter().map(|identified| identified.binding.filters.len()).max();
-        let has_too_many = subscriber.bindings.len() > max || most_filters > Some(FILTERS_MAX);
+        let has_too_many = subscriber.bindings.len() > bindings || most_filters > Some(filters);
         has_too_many.then(|| {
             format!(
-                "Too many subscriptions to changes: a channel has at most {max}, each with {FILTERS_MAX} filters"
+                "Too many subscriptions to changes: a channel has at most {bindings}, each with {filters} filters"
             )
         })
     }

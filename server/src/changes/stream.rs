@@ -23,6 +23,7 @@ use super::log_tables::{LogTables, table_of};
 use super::lookups;
 use super::matching::Matches;
 use super::notices::MissedChanges;
+use super::row_question::LookupContext;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, SubscribedTable};
 use super::tenant_changes::ChangesOfTenant;
@@ -74,14 +75,14 @@ impl ChangeStream {
     }
 
     /// Forgets what was excluded some time ago, also while nothing changes.
-    pub(super) fn forget_excluded(&mut self) {
-        self.excluded.forget_old();
+    pub(super) fn forget_excluded(&mut self, changes: &ChangesOfTenant) {
+        self.excluded.forget_after(changes.slow_query_pause());
     }
 
     /// Handles messages of the log. Rows are read by the definition of their table that precedes them.
     pub(super) async fn handle(&mut self, changes: &Arc<ChangesOfTenant>, messages: &[Bytes]) {
         let (committed_before, started) = (self.committed_at, Instant::now());
-        self.excluded.forget_old();
+        self.forget_excluded(changes);
         for part in messages.chunk_by(|_, next| next.first() != Some(&RELATION)) {
             self.note_relation(changes, &part[0]).await;
             self.refresh_rights(changes).await;
@@ -293,8 +294,9 @@ async fn look_up(
     let Collected { changes: rows, matches, transactions } = collected;
     let database = changes.database()?;
     evaluation::evaluate((changes, &database), rows, matches, excluded).await?;
-    let transactions = (&transactions[..], changes.row_match());
-    lookups::look_up((changes, &database), (rows, transactions), matches, excluded).await?;
+    let (row_match, early_max) = (changes.row_match(), changes.database_wait());
+    let context = LookupContext { database: &database, transactions, row_match, early_max };
+    lookups::look_up(changes, context, rows, matches, excluded).await?;
     changes.outages.lookups.end();
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::excluded::Excluded;
 use super::excluded_viewers::Eligibility;
 use super::log_table::LogChange;
 use super::matching::{Candidate, Match, as_number};
-use super::row_question::{RowMatch, RowQuestion};
+use super::row_question::{LookupContext, RowMatch, RowQuestion};
 use super::viewer::Viewer;
 use crate::telemetry::codes::Code;
 use crate::tenants::database::changes::{
@@ -71,7 +71,7 @@ impl Viewpoint {
 
 impl<'a> TableLookup<'a> {
     /// Nothing is asked yet, for any of so many candidates.
-    pub(super) fn new((change, row_match): (&'a LogChange<'a>, RowMatch), candidates: usize) -> Self {
+    pub(super) fn new(change: &'a LogChange<'a>, row_match: RowMatch, candidates: usize) -> Self {
         Self {
             change,
             row_match,
@@ -124,13 +124,12 @@ impl<'a> TableLookup<'a> {
     /// When it does not answer.
     pub(super) async fn run(
         mut self,
-        database: &TenantDatabase,
-        transactions: &[u32],
+        context: LookupContext<'_>,
         excluded: &mut Excluded,
     ) -> Result<SeenRows, DatabaseFailure> {
         let tried = self.tried(excluded);
         if !tried.is_empty() {
-            self.ask_for(&tried, (database, transactions), excluded).await?;
+            self.ask_for(&tried, context, excluded).await?;
         }
         let is_asked = |place: &usize| {
             let LookupQuestion { viewer, seen, .. } = &self.questions[*place];
@@ -140,7 +139,7 @@ impl<'a> TableLookup<'a> {
         };
         let asked: Vec<usize> = (0..self.questions.len()).filter(is_asked).collect();
         if !asked.is_empty() {
-            self.ask_for(&asked, (database, transactions), excluded).await?;
+            self.ask_for(&asked, context, excluded).await?;
         }
         let Self { places, of_candidates, questions, .. } = self;
         let is_incomplete = questions.iter().any(|question| question.seen.is_none());
@@ -171,12 +170,12 @@ impl<'a> TableLookup<'a> {
     async fn ask_for(
         &mut self,
         places: &[usize],
-        (database, transactions): (&TenantDatabase, &[u32]),
+        LookupContext { database, transactions, early_max, .. }: LookupContext<'_>,
         excluded: &mut Excluded,
     ) -> Result<(), DatabaseFailure> {
         let asked: Vec<_> = places.iter().map(|place| self.questions[*place].as_question()).collect();
         let rows = LoggedRows { keys: &self.keys, values: &self.values, transactions };
-        let (begun, mut question) = (Instant::now(), RowQuestion::about(self.table()));
+        let (begun, mut question) = (Instant::now(), RowQuestion::about(self.table(), early_max));
         let found = loop {
             match database.visible_rows(&question.table, rows, &asked).await? {
                 Ok(found) => break found,

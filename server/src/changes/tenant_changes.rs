@@ -161,6 +161,16 @@ impl ChangesOfTenant {
         usize::try_from(self.node.settings().changes.max_record_bytes.as_u64()).unwrap_or(usize::MAX)
     }
 
+    /// How long changes wait for the database.
+    pub(super) fn database_wait(&self) -> Duration {
+        self.node.settings().changes.database_wait
+    }
+
+    /// How long the database is not asked again for what took too long.
+    pub(super) fn slow_query_pause(&self) -> Duration {
+        self.node.settings().changes.slow_query_pause
+    }
+
     /// Which present rows stand for those of the log when it is asked who may see them.
     pub(super) fn row_match(&self) -> RowMatch {
         match self.node.settings().changes.exact_visibility {
@@ -236,7 +246,7 @@ impl ChangesOfTenant {
             outage.end();
             return false;
         }
-        !self.is_unused() && outage.wait().await
+        !self.is_unused() && outage.wait(self.database_wait()).await
     }
 
     /// Asks for values that the log does not have, again while the database is away, as long as changes wait for it.

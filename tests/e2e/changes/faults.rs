@@ -7,7 +7,7 @@ use harness::{Postgres, World, eventually};
 use serde_json::json;
 
 use super::numbered::{Receipt, Subscriber};
-use super::{Changes, TABLES, join, record, system};
+use super::{Changes, TABLES, expect_gap, join, record, system};
 use crate::private_rooms::{PrivateRooms, operators, with_password};
 
 /// What a client receives while changes are not read.
@@ -136,6 +136,37 @@ async fn with_all_connections_in_use_changes_wait() {
     assert!(!ann.receipts.contains(&Receipt::Gap));
     late.until(&Receipt::Subscribed).await;
     late.until_written(changes.postgres(), 11).await;
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn changes_wait_for_the_database_as_long_as_the_settings_say() {
+    let rooms = PrivateRooms::with(Postgres::start(), |settings| {
+        settings.database.max_connections = NonZeroU32::MIN;
+        settings.database.acquire_timeout = Duration::from_millis(200);
+        settings.changes.database_wait = Duration::from_secs(1);
+    })
+    .await;
+    rooms.postgres.sql(TABLES);
+    let changes = Changes { rooms };
+    changes.postgres().sql(
+        "CREATE POLICY sleeps ON realtime.messages FOR SELECT TO authenticated USING (pg_sleep(3.5) IS NULL)",
+    );
+    let mut ann = changes.subscribed("ann", &json!([{"schema": "public", "table": "todos"}])).await;
+    let mut slow = changes.rooms.connect("slow").await;
+    slow.push("1", "realtime:room", "phx_join", &json!({"config": {"private": true}})).await;
+    let sleeping =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    eventually("the connection is in use", async || changes.postgres().sql(sleeping) == "1").await;
+    changes.postgres().sql("INSERT INTO public.todos (id) VALUES (1)");
+    expect_gap(&mut ann).await;
+    assert_eq!(changes.postgres().sql(sleeping), "1", "the database has not answered");
+    let sent = r#"realtime_changes_sent_total{tenant="default"}"#;
+    eventually("changes are received again", async || {
+        changes.postgres().sql("INSERT INTO public.todos (id) SELECT max(id) + 1 FROM public.todos");
+        changes.world().number(sent).await > 0.0
+    })
+    .await;
     changes.rooms.world.stop().await;
 }
 

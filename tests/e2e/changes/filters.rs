@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Changes, change, expect_gap, record};
+use super::{Changes, change, expect_gap, join, record, system};
 
 /// A column of which filters on the value `slow` take a minute.
 pub(super) const SPEED: &str = "
@@ -136,5 +136,18 @@ async fn many_slow_filters_of_one_client_delay_others_for_one_question_in_a_minu
     let mut cas = changes.subscribed("cas", &binding).await;
     changes.postgres().sql("INSERT INTO public.todos (id, title, speed) VALUES (4, 'a', 'slow')");
     assert_eq!(record(&mut cas).await["id"], 4);
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_binding_has_as_many_conditions_as_the_settings_allow() {
+    let changes = Changes::start().await;
+    changes.world().apply(|settings| settings.changes.max_filters_per_binding = 2.try_into().expect("not zero"));
+    let binding = |filter: &str| json!([{"schema": "public", "table": "todos", "filter": filter}]);
+    let _allowed = changes.subscribed("ann", &binding("id=gt.1,id=lt.5")).await;
+    let mut refused = changes.client("bob").await;
+    join(&mut refused, &binding("id=gt.1,id=lt.5,done=eq.true")).await;
+    let text = "Too many subscriptions to changes: a channel has at most 100, each with 2 filters";
+    assert_eq!(system(&mut refused).await, ("error".to_owned(), text.to_owned()));
     changes.rooms.world.stop().await;
 }

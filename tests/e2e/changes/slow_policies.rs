@@ -85,6 +85,37 @@ async fn a_policy_that_is_slow_for_all_takes_the_time_of_two_questions_once() {
 }
 
 #[tokio::test]
+async fn a_policy_that_was_slow_is_asked_again_after_the_pause_and_its_rows_appear() {
+    let changes = guarded_by(
+        "BEGIN
+             IF EXISTS (SELECT FROM public.load) THEN PERFORM pg_sleep(60); END IF;
+             RETURN true;
+         END",
+    )
+    .await;
+    changes.postgres().sql("CREATE TABLE public.load (high bool); INSERT INTO public.load VALUES (true)");
+    let mut ann = changes.subscribed("ann", &table("guarded")).await;
+    let mut other = changes.subscribed("other", &table("todos")).await;
+    delay(&changes, &mut other, 1).await;
+    expect_gap(&mut ann).await;
+    // It would answer now, but the pause is a minute.
+    changes.postgres().sql("DELETE FROM public.load");
+    assert!(delay(&changes, &mut other, 2).await < QUERY_TIMEOUT);
+    let pause = Duration::from_secs(1);
+    changes.world().apply(|settings| settings.changes.slow_query_pause = pause);
+    let sent = r#"realtime_changes_sent_total{tenant="default"}"#;
+    let before = changes.world().number(sent).await;
+    eventually("rows are received again", async || {
+        changes.postgres().sql("INSERT INTO public.guarded SELECT max(id) + 1 FROM public.guarded");
+        changes.world().number(sent).await > before
+    })
+    .await;
+    let first = record(&mut ann).await["id"].as_u64().expect("a number");
+    assert!(first > 2, "row {first} was hidden");
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
 async fn a_policy_that_ends_its_session_does_not_look_like_a_database_that_is_away() {
     let changes = guarded_by("BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN true; END").await;
     let mut clients = subscribed(&changes, 3).await;

@@ -106,6 +106,8 @@ const PRODUCTION: &[(&str, Entry)] = &[
     ("database.publication", Default),
     ("database.retention", Default),
     ("changes.max_record_bytes", Default),
+    ("changes.database_wait", Default),
+    ("changes.slow_query_pause", Default),
     ("regions.name", Example("\"eu-west-2\"")),
     ("telemetry.log_level", Set("\"info\"")),
     ("telemetry.log_format", Set("\"json\"")),

@@ -82,7 +82,7 @@ metrics! {
         pub changes_lookups: Histogram = "realtime_changes_lookups",
         /// Comparisons of rows with filters that only the database can make.
         pub changes_comparisons: Counter = "realtime_changes_comparisons_total",
-        /// Filters, and policies of a table for the claims of clients, that took too long: they hide rows for a minute.
+        /// Filters, and policies of a table for the claims of clients, that took too long: they hide rows for `changes.slow_query_pause`.
         pub changes_exclusions: Counter = "realtime_changes_exclusions_total",
         /// Questions for the rights of clients in private rooms. Clients with the same question share one.
         pub questions: Counter = "realtime_database_questions_total",
