@@ -2,6 +2,7 @@
 
 mod checks;
 mod definitions;
+mod domains;
 mod durable;
 mod faults;
 mod filters;

@@ -72,7 +72,7 @@ impl LogTable {
         }
         let converted = columns.iter().enumerate().filter_map(|(place, column)| {
             let column = &table.columns[(*column)?];
-            column.has_json_cast.then_some((place, column.type_oid))
+            column.has_json_cast.then_some((place, column.cast_oid))
         });
         Self {
             logged,

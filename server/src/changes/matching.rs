@@ -199,7 +199,7 @@ impl AskedComparison {
     pub(super) fn as_question<'a>(&'a self, changes: &[LogChange<'a>]) -> Option<Comparison<'a>> {
         let change = &changes[self.change as usize];
         let row = std::str::from_utf8(change.text(self.column)??).ok()?;
-        let type_oid = change.log_table.table.columns[self.column].type_oid;
+        let type_oid = change.log_table.table.columns[self.column].cast_oid;
         Some(Comparison { type_oid, operator: self.operator, row: Some(row), value: &self.value })
     }
 }

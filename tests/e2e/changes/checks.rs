@@ -50,7 +50,7 @@ async fn one_client_whose_checks_are_slow_leaves_turns_to_others() {
     // The session is there.
     let _cas = changes.subscribed("cas", &json!([filtered("id=eq.1")])).await;
     let mut ann = changes.client("ann").await;
-    join_many(&mut ann, |number| json!([filtered(&format!("id=eq.{number},speed=eq.slow"))])).await;
+    join_many(&mut ann, |number| json!([filtered(&format!("id=eq.{number},speed=eq.(slow)"))])).await;
     let delay = delay(&changes).await;
     // Two are asked at once: with all of them before it, it would be five times as long.
     assert!(delay < 2 * QUERY_TIMEOUT, "{delay:?}");
@@ -82,7 +82,7 @@ async fn a_join_that_waits_in_vain_is_refused_with_the_reason() {
     let _cas = changes.subscribed("cas", &json!([filtered("id=eq.1")])).await;
     let mut ann = changes.client("ann").await;
     let config = json!({
-        "postgres_changes": [filtered("speed=eq.slow")],
+        "postgres_changes": [filtered("speed=eq.(slow)")],
         "postgres_changes_options": {"wait": true, "timeout": 4_000},
     });
     ann.push("1", super::TOPIC, "phx_join", &json!({ "config": config })).await;

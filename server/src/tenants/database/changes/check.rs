@@ -1,7 +1,7 @@
 //! Whether subscriptions fit the tables of the publication, and what their filters mean there.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,7 +12,8 @@ use super::exception;
 use super::json_question;
 use crate::telemetry::codes::Code;
 
-const CHECK: &str = include_str!("check.sql");
+static CHECK: LazyLock<String> =
+    LazyLock::new(|| include_str!("check.sql").replace("-- cast_type.sql", include_str!("cast_type.sql")));
 
 /// Different subscriptions that one statement checks, unless one join has more.
 const PER_STATEMENT: usize = 200;
@@ -128,7 +129,7 @@ impl TenantDatabase {
         let setting = ("realtime.request", self.spec.usage.query_timeout);
         let answers: Vec<CheckAnswer> = match asked.is_empty() {
             true => Vec::new(),
-            false => json_question::ask(self, setting, &request, CHECK).await?,
+            false => json_question::ask(self, setting, &request, &CHECK).await?,
         };
         let resolved = resolve(&asked, answers).map_err(|failure| self.note_failure(failure))?;
         let result = |binding: &Binding| match places.get(binding) {

@@ -59,15 +59,13 @@ BEGIN
                 SELECT * INTO col FROM (
                     SELECT a.attname::text AS name, a.atttypid AS type_oid, a.atttypid::regtype AS type,
                         pg_catalog.row_number() OVER (ORDER BY a.attnum) - 1 AS index,
-                        -- Without a length, to which values would be cut.
-                        pg_catalog.format('%I.%I', n.nspname, y.typname) AS sql_type,
+                        cast_type.name AS cast_type,
                         pg_catalog.has_column_privilege(role, a.attrelid, a.attnum, 'SELECT')
                             -- Lists have no generated columns.
                             AND (a.attgenerated <> '' OR coalesce(pg_catalog.jsonb_exists(matched.published, a.attname), true))
                             AS is_selectable
                     FROM pg_catalog.pg_attribute AS a
-                    JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid
-                    JOIN pg_catalog.pg_namespace AS n ON n.oid = y.typnamespace
+                    -- cast_type.sql
                     WHERE a.attrelid = matched.oid AND a.attnum > 0 AND NOT a.attisdropped
                 ) AS columns
                 WHERE columns.name = filter ->> 'column' AND columns.is_selectable;
@@ -81,7 +79,7 @@ BEGIN
                     -- Tried, because a type without an operator of its own may have that of a type it is converted to.
                     BEGIN
                         EXECUTE pg_catalog.format(
-                            'SELECT NULL::%1$s OPERATOR(pg_catalog.%2$s) NULL::%1$s', col.type, expected);
+                            'SELECT NULL::%1$s OPERATOR(pg_catalog.%2$s) NULL::%1$s', col.cast_type, expected);
                     EXCEPTION
                         WHEN undefined_function OR ambiguous_function THEN
                             RAISE EXCEPTION 'operator % requires a text-compatible column type, got %', operator, col.type;
@@ -101,7 +99,7 @@ BEGIN
                         RAISE EXCEPTION 'is % filter requires a boolean column, got %', value, col.type;
                     END IF;
                 ELSIF operator = 'in' THEN
-                    EXECUTE pg_catalog.format('SELECT pg_catalog.cardinality(%L::%s[]) > 100', value, col.sql_type)
+                    EXECUTE pg_catalog.format('SELECT pg_catalog.cardinality(%L::%s[]) > 100', value, col.cast_type)
                     INTO has_too_many;
                     IF has_too_many THEN
                         RAISE EXCEPTION 'too many values for `in` filter. Maximum 100';
@@ -113,7 +111,7 @@ BEGIN
                         EXECUTE pg_catalog.format(
                             'SELECT ARRAY(SELECT CASE WHEN pg_catalog.num_nulls(e) = 0 THEN pg_catalog.format(''%%s'', e) END
                                 FROM pg_catalog.unnest(%L::%s[]) WITH ORDINALITY AS u (e, n) ORDER BY n)',
-                            value, col.sql_type)
+                            value, col.cast_type)
                         INTO canonical;
                     END IF;
                 ELSIF operator NOT IN ('like', 'ilike') THEN
@@ -121,7 +119,7 @@ BEGIN
                     -- The text of the output function, as in the log: a cast to text writes some types in another way.
                     IF col.type_oid <> 'pg_catalog.bytea'::regtype THEN
                         EXECUTE pg_catalog.format(
-                            'SELECT array[pg_catalog.format(''%%s'', %L::%s)]', value, col.sql_type)
+                            'SELECT array[pg_catalog.format(''%%s'', %L::%s)]', value, col.cast_type)
                         INTO canonical;
                     END IF;
                 END IF;

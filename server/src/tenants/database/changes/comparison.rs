@@ -7,7 +7,7 @@ use super::super::DatabaseFailure;
 /// A comparison of a value of a row with that of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Comparison<'a> {
-    /// The id of the type of the column.
+    /// The id of the type that values of the column are cast to.
     pub type_oid: u32,
     /// How they are compared.
     pub operator: FilterOperator,

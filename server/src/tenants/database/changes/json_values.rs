@@ -19,7 +19,7 @@ const TIME_SHARE: u32 = 8;
 /// The text of a value, and its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub struct TypedText<'a> {
-    /// The id of the type.
+    /// The id of the type, without domains.
     #[serde(rename = "type")]
     pub type_oid: u32,
     /// The text, as the log has it.

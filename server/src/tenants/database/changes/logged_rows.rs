@@ -90,7 +90,7 @@ impl RowsInSql<'_> {
         format!("{only}{}.{} AS t", identifier(&self.table.schema), identifier(&self.table.name))
     }
 
-    /// The keys as values of the types of their columns: to cast each of them in the condition could not use an index under row
+    /// The keys as values of the types that their columns are cast to: to cast each of them in the condition could not use an index under row
     /// level security.
     pub(super) fn keys(&self) -> String {
         self.with_arrays(Vec::new(), Vec::new())
@@ -117,7 +117,7 @@ impl RowsInSql<'_> {
     fn with_arrays(&self, mut arrays: Vec<String>, mut names: Vec<String>) -> String {
         for (index, column) in self.key_columns().enumerate() {
             let texts = self.rows.keys.iter().map(|key| key.get(index).map_or("", |text| &**text));
-            arrays.push(format!("pg_catalog.unnest({}::{}[])", array_literal(texts), column.sql_type));
+            arrays.push(format!("pg_catalog.unnest({}::{}[])", array_literal(texts), column.cast_name));
             names.push(format!("k{index}"));
         }
         format!("ROWS FROM ({}) WITH ORDINALITY AS k ({}, n)", arrays.join(", "), names.join(", "))
@@ -126,7 +126,10 @@ impl RowsInSql<'_> {
     /// Whether a row has the key.
     pub(super) fn join(&self) -> String {
         let columns = self.key_columns().enumerate();
-        let equal = columns.map(|(index, column)| format!("t.{} = k.k{index}", identifier(&column.name)));
+        let equal = columns.map(|(index, column)| {
+            // No cast for most types. Of a domain the operator is that of its base, and the index is used.
+            format!("t.{}::{} = k.k{index}", identifier(&column.name), column.cast_name)
+        });
         equal.collect::<Vec<_>>().join(" AND ")
     }
 

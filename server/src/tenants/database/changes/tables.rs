@@ -31,9 +31,9 @@ const TABLES: &str = "
     ORDER BY c.oid";
 
 /// Those that are not dropped, in the order of the table.
-const COLUMNS: &str = "
-    SELECT a.attrelid AS table_oid, a.attnum AS number, a.attname::text AS name, a.atttypid AS type_oid,
-        t.typname::text AS type_name, pg_catalog.format('%I.%I', n.nspname, t.typname) AS sql_type,
+const COLUMNS: &str = concat!(
+    "SELECT a.attrelid AS table_oid, a.attnum AS number, a.attname::text AS name, a.atttypid AS type_oid,
+        t.typname::text AS type_name, cast_type.oid AS cast_oid, cast_type.name AS cast_name,
         a.attgenerated <> '' AS is_generated,
         ARRAY(SELECT DISTINCT d.refobjsubid::int2
             FROM pg_catalog.pg_attrdef AS e JOIN pg_catalog.pg_depend AS d
@@ -45,9 +45,11 @@ const COLUMNS: &str = "
             ORDER BY 1) AS computed_from
     FROM pg_catalog.pg_attribute AS a
     JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
-    WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
-    ORDER BY a.attrelid, a.attnum";
+    ",
+    include_str!("cast_type.sql"),
+    "WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attrelid, a.attnum"
+);
 
 /// A table whose changes are delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +92,10 @@ pub struct TableColumn {
     pub type_oid: u32,
     /// The name of its type, without the schema (`pg_type.typname`).
     pub type_name: Box<str>,
-    /// The name of its type in SQL: with the schema and quoted, and without a length, so that a value is not cut.
-    pub sql_type: Box<str>,
+    /// The id of the type that its values are cast to (`cast_type.sql`).
+    pub cast_oid: u32,
+    /// The name of that type in SQL, with the schema and quoted.
+    pub cast_name: Box<str>,
     /// What its values are in JSON.
     pub kind: ValueKind,
     /// Whether the database has to convert its values into JSON, because the type, or one within it, has a cast of its own, or a form
@@ -126,7 +130,8 @@ struct ColumnRow {
     name: String,
     type_oid: Oid,
     type_name: String,
-    sql_type: String,
+    cast_oid: Oid,
+    cast_name: String,
     is_generated: bool,
     computed_from: Vec<i16>,
 }
@@ -198,7 +203,8 @@ fn described_column(column: ColumnRow, types: &Types) -> TableColumn {
         name: column.name.into(),
         type_oid: column.type_oid.0,
         type_name: column.type_name.into(),
-        sql_type: column.sql_type.into(),
+        cast_oid: column.cast_oid.0,
+        cast_name: column.cast_name.into(),
         kind: resolved.kind,
         has_json_cast: resolved.has_json_cast,
         compare: resolved.compare,
