@@ -1,16 +1,19 @@
 //! Whether filters hold that only the database can evaluate: what depends on a collation, on its dialect of regular expressions,
 //! or on the operators of a type.
 
-use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
+
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::super::{DatabaseFailure, TenantDatabase};
 use super::comparison::{Compared, Comparison, NotCompared};
 use super::comparison_progress::ComparisonProgress;
-use super::json_question;
+use super::json_question::{self, EachAnswer};
 use crate::telemetry::codes::Code;
 
-const COMPARE: &str = include_str!("compare.sql");
+static COMPARE: LazyLock<String> =
+    LazyLock::new(|| json_question::for_each(include_str!("compare.sql"), "boolean"));
 
 /// One statement takes at most this part of `database.query_timeout`, which is the time for all comparisons of a call.
 const TIME_SHARE: u32 = 8;
@@ -22,13 +25,6 @@ struct ComparisonQuestion<'a> {
     operator: &'static str,
     row: Option<&'a str>,
     value: &'a str,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ComparisonAnswer {
-    Holds(Option<bool>),
-    Failed { state: String, message: String },
 }
 
 impl TenantDatabase {
@@ -49,10 +45,10 @@ impl TenantDatabase {
                 return Ok(progress.finish());
             }
             let questions: Vec<_> = asked.iter().map(|(_, index)| question(&comparisons[*index])).collect();
-            let setting = ("realtime.comparisons", time / TIME_SHARE);
-            let answers: Vec<ComparisonAnswer> =
-                json_question::ask(self, setting, &questions, COMPARE).await?;
-            progress.note(&asked, answers.into_iter().map(ComparisonAnswer::into_result));
+            let setting = (json_question::ASKED, time / TIME_SHARE);
+            let answers: Vec<EachAnswer<Option<bool>>> =
+                json_question::ask(self, setting, &questions, &COMPARE).await?;
+            progress.note(&asked, answers.into_iter().map(result));
         }
     }
 }
@@ -62,15 +58,9 @@ fn question<'a>(comparison: &Comparison<'a>) -> ComparisonQuestion<'a> {
     ComparisonQuestion { type_oid, operator: operator.as_str(), row, value }
 }
 
-impl ComparisonAnswer {
-    fn into_result(self) -> Compared {
-        match self {
-            Self::Holds(holds) => Ok(holds),
-            Self::Failed { state, message } => {
-                let failure = DatabaseFailure::of_state(&state, "", &message);
-                let is_slow = failure.code == Code::QueryCanceled;
-                Err(if is_slow { NotCompared::TooSlow } else { NotCompared::Failed(failure) })
-            }
-        }
-    }
+fn result(answer: EachAnswer<Option<bool>>) -> Compared {
+    answer.into_result().map_err(|failure| match failure.code {
+        Code::QueryCanceled => NotCompared::TooSlow,
+        _ => NotCompared::Failed(failure),
+    })
 }

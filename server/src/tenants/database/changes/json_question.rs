@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sqlx::{Executor as _, PgConnection, Row as _};
 
 use super::super::literal::literal;
@@ -15,6 +15,32 @@ use super::ask as ask_database;
 pub(super) const FORMATS: &str =
     "SET LOCAL TimeZone TO 'UTC'; SET LOCAL DateStyle TO 'ISO'; SET LOCAL IntervalStyle TO 'postgres';
     SET LOCAL extra_float_digits TO 1; SET LOCAL bytea_output TO 'hex'";
+
+/// The setting in which a statement [`for_each`] is asked.
+pub(super) const ASKED: &str = "realtime.asked";
+
+/// A statement that evaluates an expression for each of a list of values, with results of the type `result`, both in SQL. Each value
+/// has its `type`.
+pub(super) fn for_each(expression: &str, result: &str) -> String {
+    include_str!("for_each.sql").replace("{expression}", expression).replace("{result}", result)
+}
+
+/// What such a statement answers for one value.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum EachAnswer<T> {
+    Failed { state: String, message: String },
+    Found(T),
+}
+
+impl<T> EachAnswer<T> {
+    pub(super) fn into_result(self) -> Result<T, DatabaseFailure> {
+        match self {
+            Self::Failed { state, message } => Err(DatabaseFailure::of_state(&state, "", &message)),
+            Self::Found(found) => Ok(found),
+        }
+    }
+}
 
 /// Asks a question in the setting `setting`, which may take `time`. The `statement` returns the column `answer`, and ends the
 /// transaction. Nothing in the question has NUL.
@@ -39,24 +65,24 @@ pub(super) async fn ask<T: DeserializeOwned>(
     })
 }
 
-/// Asks the first of these questions, and as many others as there is time for, each of which has an answer of its own. One that takes
-/// all the time is found by halves, and fails with this reason.
+/// Asks a statement [`for_each`] about the first of these values, and as many others as there is time for. One that takes all the
+/// time is found by halves, and fails with this reason.
 ///
 /// # Errors
 /// When the database does not answer.
 pub(super) async fn ask_some<T: DeserializeOwned>(
     database: &TenantDatabase,
-    (setting, time): (&str, Duration),
-    questions: &[impl Serialize],
+    time: Duration,
+    values: &[impl Serialize],
     (statement, too_slow): (&str, &str),
 ) -> Result<Vec<Result<T, DatabaseFailure>>, DatabaseFailure> {
-    let mut asked = questions;
+    let mut asked = values;
     loop {
-        let answers: Vec<T> = ask(database, (setting, time), &asked, statement).await?;
+        let answers: Vec<EachAnswer<T>> = ask(database, (ASKED, time), &asked, statement).await?;
         match answers.len() {
             0 if asked.len() > 1 => asked = &asked[..asked.len() / 2],
             0 => return Ok(vec![Err(DatabaseFailure::of_state("57014", "", too_slow))]),
-            _ => return Ok(answers.into_iter().map(Ok).collect()),
+            _ => return Ok(answers.into_iter().map(EachAnswer::into_result).collect()),
         }
     }
 }

@@ -1,11 +1,18 @@
 //! What values are in JSON whose types have a cast to `json` of their own, which `to_jsonb` uses.
 
-use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
+
+use serde::Serialize;
 
 use super::super::{DatabaseFailure, TenantDatabase};
 use super::json_question;
 
-const CONVERT: &str = include_str!("convert.sql");
+/// NULL is no value of the log, but a cast may make it.
+static CONVERT: LazyLock<String> = LazyLock::new(|| {
+    let expression =
+        "pg_catalog.format('coalesce(pg_catalog.to_jsonb(%L::%s)::text, ''null'')', v ->> 'text', t.name)";
+    json_question::for_each(expression, "text")
+});
 
 /// The most values of one statement.
 const PER_STATEMENT: usize = 500;
@@ -26,13 +33,6 @@ pub struct TypedText<'a> {
     pub text: &'a str,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ConversionAnswer {
-    Json(Box<str>),
-    Failed { state: String, message: String },
-}
-
 impl TenantDatabase {
     /// The first of these values as JSON, and as many others as there is time for, and at least one. One that cannot be converted, or
     /// takes too long, is an error of its own.
@@ -44,13 +44,12 @@ impl TenantDatabase {
         values: &[TypedText<'_>],
     ) -> Result<Vec<Result<Box<str>, DatabaseFailure>>, DatabaseFailure> {
         let time = self.spec.usage.query_timeout / TIME_SHARE;
-        let statement = (CONVERT, "the cast of a type to json takes too long");
+        let statement = (&**CONVERT, "the cast of a type to json takes too long");
         let asked = &values[..at_once(values)];
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let answers = json_question::ask_some(self, ("realtime.values", time), asked, statement).await?;
-        Ok(answers.into_iter().map(|answer| answer.and_then(ConversionAnswer::into_result)).collect())
+        json_question::ask_some(self, time, asked, statement).await
     }
 }
 
@@ -62,13 +61,4 @@ fn at_once(values: &[TypedText<'_>]) -> usize {
         bytes <= BYTES_PER_STATEMENT
     });
     fitting.count().max(1).min(values.len())
-}
-
-impl ConversionAnswer {
-    fn into_result(self) -> Result<Box<str>, DatabaseFailure> {
-        match self {
-            Self::Json(json) => Ok(json),
-            Self::Failed { state, message } => Err(DatabaseFailure::of_state(&state, "", &message)),
-        }
-    }
 }
