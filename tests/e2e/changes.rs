@@ -38,6 +38,18 @@ const TABLES: &str = "
     GRANT SELECT ON public.todos TO authenticated;
     ALTER PUBLICATION supabase_realtime ADD TABLE public.todos";
 
+/// Users see the rows with their name.
+const OWN_ROWS: &str = "
+    ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY own ON public.todos FOR SELECT TO authenticated
+        USING (user_id = (current_setting('request.jwt.claims', true)::jsonb ->> 'sub'))";
+
+/// One user sees all rows.
+const ROWS_OF_ANN: &str = "
+    ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY own ON public.todos FOR SELECT TO authenticated
+        USING (current_setting('request.jwt.claims', true)::jsonb ->> 'sub' = 'ann')";
+
 impl Changes {
     /// Starts both.
     pub(crate) async fn start() -> Self {
@@ -72,6 +84,11 @@ impl Changes {
         expect_subscribed(&mut client).await;
         client
     }
+}
+
+/// Bindings for all changes of a table.
+pub(crate) fn table(name: &str) -> Value {
+    json!([{"schema": "public", "table": name}])
 }
 
 /// Joins with these bindings. Returns what the reply returns of them.
@@ -219,12 +236,8 @@ async fn what_cannot_be_subscribed_to_is_refused_with_upstreams_words() {
 #[tokio::test]
 async fn a_token_refresh_changes_what_is_seen_and_is_noticed() {
     let changes = Changes::start().await;
-    changes.postgres().sql(
-        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
-         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
-             USING (user_id = (current_setting('request.jwt.claims', true)::jsonb ->> 'sub'))",
-    );
-    let mut client = changes.subscribed("ann", &json!([{"schema": "public", "table": "todos"}])).await;
+    changes.postgres().sql(OWN_ROWS);
+    let mut client = changes.subscribed("ann", &table("todos")).await;
     changes.postgres().sql("INSERT INTO public.todos VALUES (1, 'a', 'ann'), (2, 'b', 'bob')");
     assert_eq!(record(&mut client).await["id"], 1);
     let token = changes.rooms.token("bob", 0);
@@ -240,7 +253,7 @@ async fn a_token_refresh_changes_what_is_seen_and_is_noticed() {
 #[tokio::test]
 async fn the_only_channel_that_comes_back_finds_the_session_that_was_there() {
     let changes = Changes::with(Postgres::alone(&[])).await;
-    let all = json!([{"schema": "public", "table": "todos"}]);
+    let all = table("todos");
     let session = "SELECT pid FROM pg_stat_activity WHERE application_name = 'realtime_rls' AND datname = current_database()";
     let mut ann = changes.subscribed("ann", &all).await;
     let before = changes.postgres().sql(session);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::numbered::{Receipt, Subscriber};
-use super::{Changes, next, record, system};
+use super::{Changes, ROWS_OF_ANN, next, record, system};
 
 fn named(table: &str) -> Value {
     json!([{"event": "INSERT", "schema": "public", "table": table}])
@@ -65,11 +65,7 @@ async fn a_table_that_takes_the_name_of_another_is_received_by_those_who_name_it
 #[tokio::test]
 async fn rows_that_were_written_before_a_renaming_are_looked_up_by_the_new_names() {
     let changes = Changes::start().await;
-    changes.postgres().sql(
-        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
-         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
-             USING (current_setting('request.jwt.claims', true)::jsonb ->> 'sub' = 'ann')",
-    );
+    changes.postgres().sql(ROWS_OF_ANN);
     let mut ann = changes.subscribed("ann", &named("*")).await;
     changes.postgres().sql(
         "BEGIN; INSERT INTO public.todos (id) VALUES (1); ALTER TABLE public.todos RENAME TO tasks;
@@ -82,17 +78,13 @@ async fn rows_that_were_written_before_a_renaming_are_looked_up_by_the_new_names
     changes.rooms.world.stop().await;
 }
 
-/// Rows of `todos` are seen by `ann` only.
-const OWN: &str = "
-    ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
-    CREATE POLICY own ON public.todos FOR SELECT TO authenticated
-        USING (current_setting('request.jwt.claims', true)::jsonb ->> 'sub' = 'ann');";
-
 #[tokio::test]
 async fn rows_with_a_key_that_has_got_two_other_names_since_are_found() {
     for (number, identity) in ["DEFAULT", "FULL"].into_iter().enumerate() {
         let changes = Changes::start().await;
-        changes.postgres().sql(&format!("{OWN} ALTER TABLE public.todos REPLICA IDENTITY {identity}"));
+        changes
+            .postgres()
+            .sql(&format!("{ROWS_OF_ANN}; ALTER TABLE public.todos REPLICA IDENTITY {identity}"));
         let mut ann = changes.subscribed("ann", &named("todos")).await;
         changes.postgres().sql(&format!(
             "BEGIN; ALTER TABLE public.todos RENAME id TO first; INSERT INTO public.todos (first, title) VALUES ({number}, 'a');
@@ -107,7 +99,7 @@ async fn rows_with_a_key_that_has_got_two_other_names_since_are_found() {
 #[tokio::test]
 async fn rows_whose_key_is_not_known_any_more_are_a_gap() {
     let changes = Changes::start().await;
-    changes.postgres().sql(&format!("{OWN} ALTER TABLE public.todos REPLICA IDENTITY FULL"));
+    changes.postgres().sql(&format!("{ROWS_OF_ANN}; ALTER TABLE public.todos REPLICA IDENTITY FULL"));
     let mut ann = Subscriber::subscribed(&changes, "ann").await;
     changes.postgres().sql(
         "BEGIN; ALTER TABLE public.todos RENAME id TO first; INSERT INTO public.todos (first) VALUES (1);

@@ -67,6 +67,14 @@ async fn until_kept(changes: &Changes) {
     eventually("the slot is made", async || changes.postgres().sql(SLOTS) == "1").await;
 }
 
+/// A server with a client, whose changes are kept.
+async fn kept() -> (Changes, Subscriber) {
+    let changes = start(cluster("1GB")).await;
+    let ann = Subscriber::subscribed(&changes, "ann").await;
+    until_kept(&changes).await;
+    (changes, ann)
+}
+
 fn insert(changes: &Changes, number: i64) {
     changes.postgres().sql(&format!("INSERT INTO public.todos (id) VALUES ({number})"));
 }
@@ -88,9 +96,7 @@ async fn reports(world: &World, code: &str) -> usize {
 
 #[tokio::test]
 async fn a_session_that_is_terminated_costs_no_change_and_repeats_none() {
-    let changes = start(cluster("1GB")).await;
-    let mut ann = Subscriber::subscribed(&changes, "ann").await;
-    until_kept(&changes).await;
+    let (changes, mut ann) = kept().await;
     let writing = write(changes.postgres(), 1..=500);
     for row in [50, 150, 300] {
         ann.until(&Receipt::Row(row)).await;
@@ -109,9 +115,7 @@ async fn a_session_that_is_terminated_costs_no_change_and_repeats_none() {
 
 #[tokio::test]
 async fn a_database_that_is_killed_costs_no_change_and_repeats_none() {
-    let changes = start(cluster("1GB")).await;
-    let mut ann = Subscriber::subscribed(&changes, "ann").await;
-    until_kept(&changes).await;
+    let (changes, mut ann) = kept().await;
     let writing = write(changes.postgres(), 1..=10_000);
     ann.until(&Receipt::Row(20)).await;
     let postgres = changes.postgres().clone();
@@ -245,9 +249,7 @@ async fn a_slot_that_retains_half_of_the_limit_is_dropped_and_made_again() {
 
 #[tokio::test]
 async fn a_slot_that_is_gone_is_a_gap_for_the_next_session() {
-    let changes = start(cluster("1GB")).await;
-    let mut ann = Subscriber::subscribed(&changes, "ann").await;
-    until_kept(&changes).await;
+    let (changes, mut ann) = kept().await;
     ann.until_written(changes.postgres(), 1).await;
     changes.postgres().sql(&format!(
         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE '%durable%'; {END_SESSIONS}"
@@ -282,9 +284,7 @@ async fn changes_that_can_never_be_decoded_are_a_gap_for_the_next_session() {
 
 #[tokio::test]
 async fn a_reload_without_the_setting_drops_the_slot() {
-    let changes = start(cluster("1GB")).await;
-    let mut ann = Subscriber::subscribed(&changes, "ann").await;
-    until_kept(&changes).await;
+    let (changes, mut ann) = kept().await;
     changes.world().apply(|settings| settings.changes.durable = false);
     eventually("it is dropped", async || changes.postgres().sql(SLOTS) == "0").await;
     ann.until(&Receipt::Gap).await;

@@ -3,11 +3,12 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use harness::{Postgres, World, eventually};
+use harness::{Client, Postgres, World, eventually};
 use serde_json::json;
+use settings::Settings;
 
 use super::numbered::{Receipt, Subscriber};
-use super::{Changes, TABLES, expect_gap, join, record, system};
+use super::{Changes, ROWS_OF_ANN, TABLES, expect_gap, join, record, system, table};
 use crate::private_rooms::{PrivateRooms, operators, with_password};
 
 /// What a client receives while changes are not read.
@@ -96,7 +97,7 @@ async fn that_the_database_cannot_be_reached_is_known_at_once() {
     .await;
     let changes = Changes { rooms: PrivateRooms { world, postgres } };
     let mut ann = changes.client("ann").await;
-    join(&mut ann, &json!([{"schema": "public", "table": "todos"}])).await;
+    join(&mut ann, &table("todos")).await;
     let unusable =
         "Changes of the database are not available: Realtime was unable to connect to the project database";
     assert_eq!(system(&mut ann).await, ("ok".to_owned(), unusable.to_owned()));
@@ -105,27 +106,39 @@ async fn that_the_database_cannot_be_reached_is_known_at_once() {
     changes.rooms.world.stop().await;
 }
 
-#[tokio::test]
-async fn with_all_connections_in_use_changes_wait() {
+/// Sessions of the server that wait for policies.
+const SLEEPING: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+
+/// A server with one connection, which a private join uses for so many seconds.
+async fn with_one_connection(seconds: f32, change: impl FnOnce(&mut Settings)) -> Changes {
     let rooms = PrivateRooms::with(Postgres::start(), |settings| {
         settings.database.max_connections = NonZeroU32::MIN;
         settings.database.acquire_timeout = Duration::from_millis(200);
+        change(settings);
     })
     .await;
     rooms.postgres.sql(TABLES);
-    let changes = Changes { rooms };
-    changes.postgres().sql(
-        "CREATE POLICY sleeps ON realtime.messages FOR SELECT TO authenticated USING (pg_sleep(1.5) IS NULL);
-         ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
-         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
-             USING (current_setting('request.jwt.claims', true)::jsonb ->> 'sub' = 'ann')",
-    );
-    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    rooms.postgres.sql(&format!(
+        "CREATE POLICY sleeps ON realtime.messages FOR SELECT TO authenticated USING (pg_sleep({seconds}) IS NULL)"
+    ));
+    Changes { rooms }
+}
+
+/// A client whose join uses the connection.
+async fn occupy_connection(changes: &Changes) -> Client {
     let mut slow = changes.rooms.connect("slow").await;
     slow.push("1", "realtime:room", "phx_join", &json!({"config": {"private": true}})).await;
-    let sleeping =
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    eventually("the connection is in use", async || changes.postgres().sql(sleeping) == "1").await;
+    eventually("the connection is in use", async || changes.postgres().sql(SLEEPING) == "1").await;
+    slow
+}
+
+#[tokio::test]
+async fn with_all_connections_in_use_changes_wait() {
+    let changes = with_one_connection(1.5, |_| {}).await;
+    changes.postgres().sql(ROWS_OF_ANN);
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    let _slow = occupy_connection(&changes).await;
     // One that joins meanwhile is subscribed later.
     let mut late = Subscriber::joined(&changes, "ann").await;
     for number in 1..=10 {
@@ -141,26 +154,15 @@ async fn with_all_connections_in_use_changes_wait() {
 
 #[tokio::test]
 async fn changes_wait_for_the_database_as_long_as_the_settings_say() {
-    let rooms = PrivateRooms::with(Postgres::start(), |settings| {
-        settings.database.max_connections = NonZeroU32::MIN;
-        settings.database.acquire_timeout = Duration::from_millis(200);
+    let changes = with_one_connection(3.5, |settings| {
         settings.changes.database_wait = Duration::from_secs(1);
     })
     .await;
-    rooms.postgres.sql(TABLES);
-    let changes = Changes { rooms };
-    changes.postgres().sql(
-        "CREATE POLICY sleeps ON realtime.messages FOR SELECT TO authenticated USING (pg_sleep(3.5) IS NULL)",
-    );
-    let mut ann = changes.subscribed("ann", &json!([{"schema": "public", "table": "todos"}])).await;
-    let mut slow = changes.rooms.connect("slow").await;
-    slow.push("1", "realtime:room", "phx_join", &json!({"config": {"private": true}})).await;
-    let sleeping =
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    eventually("the connection is in use", async || changes.postgres().sql(sleeping) == "1").await;
+    let mut ann = changes.subscribed("ann", &table("todos")).await;
+    let _slow = occupy_connection(&changes).await;
     changes.postgres().sql("INSERT INTO public.todos (id) VALUES (1)");
     expect_gap(&mut ann).await;
-    assert_eq!(changes.postgres().sql(sleeping), "1", "the database has not answered");
+    assert_eq!(changes.postgres().sql(SLEEPING), "1", "the database has not answered");
     let sent = r#"realtime_changes_sent_total{tenant="default"}"#;
     eventually("changes are received again", async || {
         changes.postgres().sql("INSERT INTO public.todos (id) SELECT max(id) + 1 FROM public.todos");

@@ -143,7 +143,9 @@ async fn many_slow_filters_of_one_client_delay_others_for_one_question_in_a_minu
 #[tokio::test]
 async fn a_binding_has_as_many_conditions_as_the_settings_allow() {
     let changes = Changes::start().await;
-    changes.world().apply(|settings| settings.changes.max_filters_per_binding = 2.try_into().expect("not zero"));
+    changes
+        .world()
+        .apply(|settings| settings.changes.max_filters_per_binding = 2.try_into().expect("not zero"));
     let binding = |filter: &str| json!([{"schema": "public", "table": "todos", "filter": filter}]);
     let _allowed = changes.subscribed("ann", &binding("id=gt.1,id=lt.5")).await;
     let mut refused = changes.client("bob").await;

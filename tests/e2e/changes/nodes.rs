@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use settings::Settings;
 use tokio::task::spawn_blocking;
 
-use super::{Changes, TABLES, change, expect_subscribed, join, record, system};
+use super::{Changes, OWN_ROWS, TABLES, change, expect_subscribed, join, record, system, table};
 use crate::bus::{wait_for_disconnect, wait_for_nodes};
 use crate::private_rooms::PrivateRooms;
 
@@ -59,10 +59,6 @@ fn target(rooms: &PrivateRooms, user: &str) -> String {
     format!("/socket/websocket?apikey={}&vsn=1.0.0", rooms.token(user, 0))
 }
 
-fn all() -> Value {
-    json!([{"schema": "public", "table": "*"}])
-}
-
 fn insert(ids: impl IntoIterator<Item = i32>) -> String {
     let rows: Vec<String> = ids.into_iter().map(|id| format!("({id}, 'x', 'ann')")).collect();
     format!("INSERT INTO public.todos VALUES {}", rows.join(", "))
@@ -79,8 +75,8 @@ async fn expect_rows(client: &mut Client, ids: impl IntoIterator<Item = i32>) {
 async fn clients_of_each_node_receive_every_change_once() {
     let redis = Redis::start().await;
     let nodes = Nodes::start(&redis, Postgres::start()).await;
-    let mut ann = nodes.one.subscribed("ann", &all()).await;
-    let mut bob = nodes.subscribed_to_two("bob", &all()).await;
+    let mut ann = nodes.one.subscribed("ann", &table("*")).await;
+    let mut bob = nodes.subscribed_to_two("bob", &table("*")).await;
     for id in 0..20 {
         nodes.one.postgres().sql(&insert([id]));
     }
@@ -96,14 +92,10 @@ async fn users_of_each_node_see_their_own_rows_and_new_tables_at_once() {
     let redis = Redis::start().await;
     let nodes = Nodes::start(&redis, Postgres::start()).await;
     let postgres = nodes.one.postgres();
-    postgres.sql(
-        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
-         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
-             USING (user_id = (current_setting('request.jwt.claims', true)::jsonb ->> 'sub'))",
-    );
-    let mut ann = nodes.one.subscribed("ann", &all()).await;
-    let mut bob = nodes.subscribed_to_two("bob", &all()).await;
-    let mut other_ann = nodes.subscribed_to_two("ann", &all()).await;
+    postgres.sql(OWN_ROWS);
+    let mut ann = nodes.one.subscribed("ann", &table("*")).await;
+    let mut bob = nodes.subscribed_to_two("bob", &table("*")).await;
+    let mut other_ann = nodes.subscribed_to_two("ann", &table("*")).await;
     postgres.sql("INSERT INTO public.todos VALUES (1, 'a', 'ann'), (2, 'b', 'bob'), (3, 'c', 'ann')");
     for client in [&mut ann, &mut other_ann] {
         expect_rows(client, [1, 3]).await;
@@ -127,8 +119,8 @@ async fn a_node_that_stops_while_changes_flow_costs_clients_of_others_none() {
     const ROWS: i32 = 300;
     let redis = Redis::start().await;
     let nodes = Nodes::start(&redis, Postgres::start()).await;
-    let mut ann = nodes.one.subscribed("ann", &all()).await;
-    let mut bob = nodes.subscribed_to_two("bob", &all()).await;
+    let mut ann = nodes.one.subscribed("ann", &table("*")).await;
+    let mut bob = nodes.subscribed_to_two("bob", &table("*")).await;
     let mut session = nodes.one.postgres().session();
     let writing = spawn_blocking(move || (0..ROWS).for_each(|id| session.run(&insert([id]))));
     expect_rows(&mut ann, 0..10).await;
@@ -146,15 +138,15 @@ async fn a_node_that_stops_while_changes_flow_costs_clients_of_others_none() {
 async fn a_bus_that_is_away_costs_no_change() {
     let redis = Redis::start().await;
     let nodes = Nodes::start(&redis, Postgres::start()).await;
-    let mut ann = nodes.one.subscribed("ann", &all()).await;
-    let mut bob = nodes.subscribed_to_two("bob", &all()).await;
+    let mut ann = nodes.one.subscribed("ann", &table("*")).await;
+    let mut bob = nodes.subscribed_to_two("bob", &table("*")).await;
     let options = RedisOptions { port: Some(redis.address().port()), ..RedisOptions::default() };
     drop(redis);
     for node in [nodes.one.world(), &nodes.two] {
         wait_for_disconnect(node).await;
     }
     nodes.one.postgres().sql(&insert(0..10));
-    let mut cas = nodes.subscribed_to_two("cas", &all()).await;
+    let mut cas = nodes.subscribed_to_two("cas", &table("*")).await;
     let _redis = Redis::with(options).await;
     for node in [nodes.one.world(), &nodes.two] {
         wait_for_nodes(node, 2).await;
@@ -173,12 +165,12 @@ async fn a_node_for_which_no_slot_is_free_says_so_and_harms_no_other() {
     let redis = Redis::start().await;
     // For broadcasts, and for the changes of one node.
     let nodes = Nodes::start(&redis, Postgres::alone(&["max_replication_slots=2"])).await;
-    let mut ann = nodes.one.subscribed("ann", &all()).await;
+    let mut ann = nodes.one.subscribed("ann", &table("*")).await;
     eventually("all slots are taken", async || nodes.one.postgres().sql(SLOTS) == "2").await;
     let taken =
         nodes.one.postgres().sql("SELECT string_agg(active_pid::text, ', ') FROM pg_replication_slots");
     let mut bob = nodes.client_of_two("bob").await;
-    join(&mut bob, &all()).await;
+    join(&mut bob, &table("*")).await;
     let reason =
         "Changes of the database are not available: the database has no free WAL sender or replication slot";
     assert_eq!(system(&mut bob).await, ("ok".to_owned(), reason.to_owned()));
@@ -192,7 +184,7 @@ async fn a_node_for_which_no_slot_is_free_says_so_and_harms_no_other() {
     let others = format!("{SLOTS} AND active_pid NOT IN ({taken})");
     eventually("the other node reads", async || rooms.postgres.sql(&others) == "2").await;
     let mut cas = two.connect_to(Dialect::V1, &of_cas).await.expect("the handshake succeeds");
-    join(&mut cas, &all()).await;
+    join(&mut cas, &table("*")).await;
     expect_subscribed(&mut cas).await;
     rooms.postgres.sql(&insert([2]));
     expect_rows(&mut cas, [2]).await;

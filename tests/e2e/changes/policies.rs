@@ -2,24 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Changes, change, record};
-
-const ALL: &str = r#"[{"schema": "public", "table": "todos"}]"#;
-
-fn all() -> Value {
-    serde_json::from_str(ALL).expect("JSON")
-}
+use super::{Changes, OWN_ROWS, change, record, table};
 
 #[tokio::test]
 async fn each_user_sees_its_own_rows_and_all_see_deletions() {
     let changes = Changes::start().await;
-    changes.postgres().sql(
-        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
-         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
-             USING (user_id = (current_setting('request.jwt.claims', true)::jsonb ->> 'sub'))",
-    );
+    changes.postgres().sql(OWN_ROWS);
     let (mut ann, mut bob) =
-        (changes.subscribed("ann", &all()).await, changes.subscribed("bob", &all()).await);
+        (changes.subscribed("ann", &table("todos")).await, changes.subscribed("bob", &table("todos")).await);
     changes
         .postgres()
         .sql("INSERT INTO public.todos VALUES (1, 'a', 'ann'), (2, 'b', 'bob'), (3, 'c', 'ann')");
@@ -45,7 +35,7 @@ async fn a_policy_that_raises_for_one_user_concerns_no_other() {
          CREATE POLICY own ON public.todos FOR SELECT TO authenticated USING (public.may())",
     );
     let (mut ann, mut bob) =
-        (changes.subscribed("ann", &all()).await, changes.subscribed("bob", &all()).await);
+        (changes.subscribed("ann", &table("todos")).await, changes.subscribed("bob", &table("todos")).await);
     for id in 1..=3 {
         changes.postgres().sql(&format!("INSERT INTO public.todos VALUES ({id}, 'a', 'ann')"));
         assert_eq!(record(&mut ann).await["id"], id);
@@ -57,7 +47,7 @@ async fn a_policy_that_raises_for_one_user_concerns_no_other() {
 #[tokio::test]
 async fn a_row_is_hidden_by_what_its_own_transaction_has_revoked_before() {
     let changes = Changes::start().await;
-    let mut ann = changes.subscribed("ann", &all()).await;
+    let mut ann = changes.subscribed("ann", &table("todos")).await;
     // What the role may read was found out a moment ago.
     changes.postgres().sql("INSERT INTO public.todos VALUES (1, 'a', 'ann')");
     assert_eq!(record(&mut ann).await["id"], 1);
@@ -78,14 +68,10 @@ async fn a_row_is_hidden_by_what_its_own_transaction_has_revoked_before() {
 #[tokio::test]
 async fn policies_apply_for_a_server_whose_role_has_row_security_off() {
     let changes = Changes::start().await;
-    changes.postgres().sql(
-        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
-         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
-             USING (user_id = (current_setting('request.jwt.claims', true)::jsonb ->> 'sub'))",
-    );
+    changes.postgres().sql(OWN_ROWS);
     changes.postgres().sql("ALTER SYSTEM SET row_security = off");
     changes.postgres().sql("SELECT pg_reload_conf()");
-    let mut ann = changes.subscribed("ann", &all()).await;
+    let mut ann = changes.subscribed("ann", &table("todos")).await;
     changes.postgres().sql("INSERT INTO public.todos VALUES (1, 'a', 'bob'), (2, 'b', 'ann')");
     assert_eq!(record(&mut ann).await["id"], 2);
     changes.rooms.world.stop().await;
@@ -136,7 +122,7 @@ async fn a_slow_policy_of_one_user_delays_others_once() {
          CREATE POLICY own ON public.todos FOR SELECT TO authenticated USING (public.may())",
     );
     let (mut ann, mut bob) =
-        (changes.subscribed("ann", &all()).await, changes.subscribed("bob", &all()).await);
+        (changes.subscribed("ann", &table("todos")).await, changes.subscribed("bob", &table("todos")).await);
     let mut began = std::time::Instant::now();
     for id in 1..=10 {
         changes.postgres().sql(&format!("INSERT INTO public.todos VALUES ({id}, 'a', 'ann')"));
@@ -164,12 +150,12 @@ async fn a_role_that_the_server_may_not_act_as_is_refused_with_the_grant_that_pe
     changes.world().apply(|settings| {
         settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());
     });
-    let mut ann = changes.subscribed("ann", &all()).await;
+    let mut ann = changes.subscribed("ann", &table("todos")).await;
     let claims = json!({"role": "beyond", "sub": "eve", "exp": 4_000_000_000_u64});
     let target = format!("/socket/websocket?apikey={}&vsn=1.0.0", changes.world().sign(&claims));
     let mut eve =
         changes.world().connect_to(harness::Dialect::V1, &target).await.expect("the handshake succeeds");
-    super::join(&mut eve, &all()).await;
+    super::join(&mut eve, &table("todos")).await;
     let (status, message) = super::system(&mut eve).await;
     let refusal = "Exception: ERROR 42501 (insufficient_privilege) the server may not act as this role: it needs `GRANT beyond TO limited`";
     assert!(status == "error" && message.ends_with(refusal), "{message}");

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use harness::eventually_within;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::numbered::{Receipt, Subscriber};
-use super::{Changes, change, next, record};
+use super::{Changes, change, next, record, table};
 
 /// Lists of columns and filters of rows exist since PostgreSQL 15.
 fn lacks_lists(changes: &Changes) -> bool {
@@ -19,10 +19,6 @@ fn lacks_lists(changes: &Changes) -> bool {
     lacks
 }
 
-fn todos() -> Value {
-    json!([{"schema": "public", "table": "todos"}])
-}
-
 #[tokio::test]
 async fn rows_that_enter_and_leave_the_filter_of_a_publication_are_inserted_and_deleted() {
     let changes = Changes::start().await;
@@ -33,7 +29,7 @@ async fn rows_that_enter_and_leave_the_filter_of_a_publication_are_inserted_and_
         "ALTER TABLE public.todos REPLICA IDENTITY FULL;
          ALTER PUBLICATION supabase_realtime SET TABLE public.todos WHERE (title = 'shown')",
     );
-    let mut ann = changes.subscribed("ann", &todos()).await;
+    let mut ann = changes.subscribed("ann", &table("todos")).await;
     for (statement, expected) in [
         ("INSERT INTO public.todos VALUES (1, 'hidden', 'ann'), (2, 'shown', 'ann')", ("INSERT", 2)),
         ("UPDATE public.todos SET title = 'shown' WHERE id = 1", ("INSERT", 1)),
@@ -57,7 +53,7 @@ async fn columns_that_are_not_published_are_not_received_and_cannot_be_named() {
         return;
     }
     changes.postgres().sql("ALTER PUBLICATION supabase_realtime SET TABLE public.todos (id, title)");
-    let mut ann = changes.subscribed("ann", &todos()).await;
+    let mut ann = changes.subscribed("ann", &table("todos")).await;
     for (key, value) in [("filter", json!("user_id=eq.ann")), ("select", json!(["user_id"]))] {
         let mut binding = json!({"schema": "public", "table": "todos"});
         binding[key] = value;
@@ -92,7 +88,7 @@ async fn columns_that_are_not_published_are_not_received_and_cannot_be_named() {
 #[tokio::test]
 async fn only_the_operations_of_the_publication_are_received() {
     let changes = Changes::start().await;
-    let mut ann = changes.subscribed("ann", &todos()).await;
+    let mut ann = changes.subscribed("ann", &table("todos")).await;
     changes.postgres().sql(
         "ALTER PUBLICATION supabase_realtime SET (publish = 'insert, delete');
          INSERT INTO public.todos VALUES (1, 'one', 'ann'); UPDATE public.todos SET title = 'two'; DELETE FROM public.todos;
@@ -140,7 +136,7 @@ async fn a_table_that_is_dropped_or_no_longer_published_is_noticed_without_a_row
          GRANT SELECT ON public.others TO authenticated;
          ALTER PUBLICATION supabase_realtime ADD TABLE public.notes, public.others",
     );
-    let mut ann = changes.subscribed("ann", &todos()).await;
+    let mut ann = changes.subscribed("ann", &table("todos")).await;
     let mut bob = changes.subscribed("bob", &json!([{"schema": "public", "table": "notes"}])).await;
     let mut cas = changes.subscribed("cas", &json!([{"schema": "public", "table": "others"}])).await;
     changes

@@ -3,7 +3,7 @@
 use harness::{Client, Dialect};
 use serde_json::{Value, json};
 
-use super::{Changes, expect_subscribed, join, record, system};
+use super::{Changes, ROWS_OF_ANN, expect_subscribed, join, record, system};
 
 fn all() -> Value {
     json!([{"event": "INSERT", "schema": "public", "table": "todos"}])
@@ -74,11 +74,7 @@ async fn policies_that_change_apply_to_those_who_have_subscribed() {
     let changes = Changes::start().await;
     let (mut ann, mut bob) =
         (changes.subscribed("ann", &all()).await, changes.subscribed("bob", &all()).await);
-    changes.postgres().sql(
-        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
-         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
-             USING (current_setting('request.jwt.claims', true)::jsonb ->> 'sub' = 'ann')",
-    );
+    changes.postgres().sql(ROWS_OF_ANN);
     let last = until_quiet(&changes, &mut bob, &mut ann, 0).await;
     changes.postgres().sql("ALTER POLICY own ON public.todos USING (current_setting('request.jwt.claims', true)::jsonb ->> 'sub' = 'bob')");
     let last = until_quiet(&changes, &mut ann, &mut bob, last).await;

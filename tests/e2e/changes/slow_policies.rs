@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use harness::{Client, eventually};
-use serde_json::{Value, json};
 
-use super::{Changes, TABLES, expect_gap, record};
+use super::{Changes, TABLES, expect_gap, record, table};
 use crate::private_rooms::PrivateRooms;
 
 /// How long a question may take.
@@ -47,8 +46,16 @@ async fn subscribed(changes: &Changes, users: u32) -> Vec<Client> {
     clients
 }
 
-fn table(name: &str) -> Value {
-    json!([{"schema": "public", "table": name}])
+/// Checks that three clients for whom policies of `guarded` have no answer delay another one once, and receive a notice of it.
+async fn expect_one_delay(changes: &Changes) {
+    let mut clients = subscribed(changes, 3).await;
+    let mut other = changes.subscribed("other", &table("todos")).await;
+    let first = delay(changes, &mut other, 1).await;
+    assert!(first < 5 * QUERY_TIMEOUT, "{first:?}");
+    for client in &mut clients {
+        expect_gap(client).await;
+    }
+    assert!(delay(changes, &mut other, 2).await < QUERY_TIMEOUT);
 }
 
 /// The time until a client receives what is written in another table after a row of `guarded`.
@@ -118,14 +125,7 @@ async fn a_policy_that_was_slow_is_asked_again_after_the_pause_and_its_rows_appe
 #[tokio::test]
 async fn a_policy_that_ends_its_session_does_not_look_like_a_database_that_is_away() {
     let changes = guarded_by("BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN true; END").await;
-    let mut clients = subscribed(&changes, 3).await;
-    let mut other = changes.subscribed("other", &table("todos")).await;
-    let first = delay(&changes, &mut other, 1).await;
-    assert!(first < 5 * QUERY_TIMEOUT, "{first:?}");
-    for client in &mut clients {
-        expect_gap(client).await;
-    }
-    assert!(delay(&changes, &mut other, 2).await < QUERY_TIMEOUT);
+    expect_one_delay(&changes).await;
     changes.rooms.world.stop().await;
 }
 
@@ -139,14 +139,7 @@ async fn a_policy_that_cannot_be_cancelled_leaves_no_session() {
          END",
     )
     .await;
-    let mut clients = subscribed(&changes, 3).await;
-    let mut other = changes.subscribed("other", &table("todos")).await;
-    let first = delay(&changes, &mut other, 1).await;
-    assert!(first < 5 * QUERY_TIMEOUT, "{first:?}");
-    for client in &mut clients {
-        expect_gap(client).await;
-    }
-    assert!(delay(&changes, &mut other, 2).await < QUERY_TIMEOUT);
+    expect_one_delay(&changes).await;
     eventually("no session is left", async || changes.postgres().sql(SESSIONS) == "0").await;
     changes.rooms.world.stop().await;
 }

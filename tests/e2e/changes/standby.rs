@@ -3,7 +3,7 @@
 use harness::{Postgres, Request, World, eventually};
 
 use super::numbered::{Receipt, Subscriber};
-use super::{Changes, TABLES};
+use super::{Changes, ROWS_OF_ANN, TABLES};
 use crate::private_rooms::PrivateRooms;
 
 #[tokio::test]
@@ -12,11 +12,7 @@ async fn changes_are_read_from_a_standby_when_it_has_them() {
     let PrivateRooms { world, postgres: primary } = rooms;
     world.stop().await;
     primary.sql(TABLES);
-    primary.sql(
-        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
-         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
-             USING (current_setting('request.jwt.claims', true)::jsonb ->> 'sub' = 'ann')",
-    );
+    primary.sql(ROWS_OF_ANN);
     let Some(standby) = primary.standby() else { return };
     let url = standby.url();
     let world = World::with(|settings| {

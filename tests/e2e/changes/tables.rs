@@ -3,7 +3,7 @@
 use harness::Postgres;
 use serde_json::json;
 
-use super::{Changes, TABLES, change, expect_subscribed, join, record, system};
+use super::{Changes, TABLES, change, expect_subscribed, join, record, system, table};
 
 #[tokio::test]
 async fn a_subscription_to_all_tables_sees_a_new_one_at_once() {
@@ -49,7 +49,7 @@ async fn columns_are_added_and_dropped_and_renamed() {
 async fn a_client_that_subscribes_right_after_the_first_table_was_published_does_not_wait() {
     let changes = Changes::with(Postgres::alone(&[])).await;
     changes.postgres().sql("ALTER PUBLICATION supabase_realtime DROP TABLE public.todos");
-    let bindings = json!([{"schema": "public", "table": "todos"}]);
+    let bindings = table("todos");
     let mut early = changes.client("ann").await;
     join(&mut early, &bindings).await;
     let reason =
@@ -92,7 +92,7 @@ async fn rows_are_read_by_the_definition_that_precedes_them() {
 #[tokio::test]
 async fn a_table_that_is_dropped_and_made_again_is_the_one_that_was_named() {
     let changes = Changes::start().await;
-    let mut ann = changes.subscribed("ann", &json!([{"schema": "public", "table": "todos"}])).await;
+    let mut ann = changes.subscribed("ann", &table("todos")).await;
     changes.postgres().sql("DROP TABLE public.todos");
     changes.postgres().sql(TABLES);
     changes.postgres().sql("INSERT INTO public.todos VALUES (1, 'one', 'ann')");
@@ -106,7 +106,7 @@ async fn a_filter_on_a_column_that_was_revoked_finds_nothing() {
     let changes = Changes::start().await;
     let by_title = json!([{"schema": "public", "table": "todos", "filter": "title=eq.x"}]);
     let mut ann = changes.subscribed("ann", &by_title).await;
-    let mut bob = changes.subscribed("bob", &json!([{"schema": "public", "table": "todos"}])).await;
+    let mut bob = changes.subscribed("bob", &table("todos")).await;
     changes.postgres().sql(
         "REVOKE SELECT ON public.todos FROM authenticated; GRANT SELECT (id, done) ON public.todos TO authenticated",
     );

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Oracle, ask, subscribe};
-use crate::changes::{Changes, change, next};
+use crate::changes::{Changes, OWN_ROWS, change, next, table};
 
 /// A row of `ann`'s that becomes one of `bob`'s before it is looked up.
 const HANDED_OVER: &str = "
@@ -14,12 +14,8 @@ const HANDED_OVER: &str = "
 #[tokio::test]
 async fn a_row_that_was_not_visible_is_not_received_once_a_later_one_is() {
     let changes = Changes::start().await;
-    changes.postgres().sql(
-        "ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
-         CREATE POLICY own ON public.todos FOR SELECT TO authenticated
-             USING (user_id = (current_setting('request.jwt.claims', true)::jsonb ->> 'sub'))",
-    );
-    let all = json!([{"schema": "public", "table": "todos"}]);
+    changes.postgres().sql(OWN_ROWS);
+    let all = table("todos");
     let (mut ann, mut bob) = (changes.subscribed("ann", &all).await, changes.subscribed("bob", &all).await);
     // In one transaction, so that the lookup finds the last state.
     for (is_exact, expected) in [
