@@ -9,55 +9,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sqlx::{Connection as _, Executor as _, PgConnection};
-use tokio::time::{Instant, sleep, timeout};
+use sqlx::PgConnection;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use wire::pgoutput::Lsn;
 
-use super::durable_slot::{CONNECTION_NAME, DurableSlot, DurableSlotProgress};
+use super::durable_connection::{advance, connect};
+use super::durable_slot::{DurableSlot, DurableSlotProgress};
 use super::session_failures::SessionFailures;
 use super::sightings::Sightings;
 use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::DurableStatus;
 use crate::tenants::database::change_following::ChangeFollowing;
 use crate::tenants::database::changes::ask;
 use crate::tenants::database::log::{LogError, SlotSource};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
-use crate::tenants::{DurableStatus, TenantStatus};
 
 /// The shortest and the longest time between two looks at the slot.
 const LOOK_MIN: Duration = Duration::from_millis(250);
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
-/// How long the database may take to advance the slot: it reads the log from where the oldest open transaction has begun.
-const ADVANCE_MAX: Duration = Duration::from_secs(60);
-
-/// The pause after that is so many times as long: at most a twentieth of a processor is used.
+/// The pause after a look is so many times as long as it took, with what was done: at most a twentieth of a processor is used.
 const ADVANCE_PAUSES: u32 = 20;
-
-/// How long what was sent may take to be handled when the server stops.
-const SETTLE_MAX: Duration = Duration::from_secs(5);
 
 /// How the changes of a tenant are kept, for one use of its database.
 pub(super) struct DurableChanges {
     /// The name that upstream gives to the slot of its session.
-    upstream: String,
+    pub(super) upstream: String,
     resume_wait: Duration,
-    following: Arc<ChangeFollowing>,
+    pub(super) following: Arc<ChangeFollowing>,
     /// Cancelled when clients are disconnected because the server stops.
     pub(super) draining: CancellationToken,
-    sightings: Mutex<Sightings>,
+    pub(super) sightings: Mutex<Sightings>,
     failures: Mutex<SessionFailures>,
-}
-
-/// What becomes of the slot when this node does not use the database any more.
-enum SlotFate {
-    /// Another use of the database goes on with it.
-    Stays,
-    /// No client of this node needs it.
-    Unused,
-    /// It is not to be there any more.
-    Superfluous,
 }
 
 impl DurableChanges {
@@ -240,72 +225,6 @@ impl DurableChanges {
         }
     }
 
-    /// There has been no demand for long: drops the slot if no other node reads.
-    pub(super) async fn discard(&self, database: &TenantDatabase) {
-        self.following.set_durable(None);
-        note(database, self.drop_beside(database, SlotFate::Unused).await);
-    }
-
-    /// This node does not use the database any more.
-    pub(super) async fn end(&self, database: &TenantDatabase) {
-        let ended = if self.draining.is_cancelled() {
-            self.advance_to_handled(database).await
-        } else {
-            self.drop_beside(database, self.fate(database)).await
-        };
-        note(database, ended);
-    }
-
-    /// What becomes of the slot, unless the server stops.
-    fn fate(&self, database: &TenantDatabase) -> SlotFate {
-        let policy = database.tenant.policy();
-        let present = policy.database().filter(|_| policy.status != TenantStatus::Removed);
-        let is_same = present.is_some_and(|present| {
-            let suffixes = (&present.usage.slot_suffix, &database.spec.usage.slot_suffix);
-            present.resume_wait.is_some()
-                && present.address == database.spec.address
-                && suffixes.0 == suffixes.1
-        });
-        match is_same {
-            false => SlotFate::Superfluous,
-            true if self.following.is_followed() => SlotFate::Stays,
-            true => SlotFate::Unused,
-        }
-    }
-
-    /// Drops the slot if it is to go, on a connection of its own.
-    async fn drop_beside(&self, database: &TenantDatabase, fate: SlotFate) -> Result<(), DatabaseFailure> {
-        if matches!(fate, SlotFate::Stays) {
-            return Ok(());
-        }
-        let session_slot = self.sightings.lock().session_slot().to_owned();
-        let mut connection = connect(database).await?;
-        let slot = DurableSlot::find(&mut connection, &database.tenant, &self.upstream).await?;
-        let progress = slot.look(&mut connection, &session_slot).await?;
-        if matches!(fate, SlotFate::Superfluous) || progress.others == 0 {
-            slot.drop(&mut connection).await?;
-        }
-        Ok(connection.close().await?)
-    }
-
-    /// The last node stops: the next session starts where this one has stopped. If other nodes have read a moment ago, their clients
-    /// may be behind, and the slot stays where it is.
-    async fn advance_to_handled(&self, database: &TenantDatabase) -> Result<(), DatabaseFailure> {
-        let progress = &self.following.progress;
-        if timeout(SETTLE_MAX, progress.settled()).await.is_err() || self.sightings.lock().has_others() {
-            return Ok(());
-        }
-        let Some(handled) = progress.position() else { return Ok(()) };
-        let session_slot = self.sightings.lock().session_slot().to_owned();
-        let mut connection = connect(database).await?;
-        let slot = DurableSlot::find(&mut connection, &database.tenant, &self.upstream).await?;
-        let present = slot.look(&mut connection, &session_slot).await?;
-        if present.others == 0 && present.position().is_some_and(|position| position < handled) {
-            connection = advance(connection, &slot, handled).await?;
-        }
-        Ok(connection.close().await?)
-    }
-
     /// A session has ended.
     pub(super) fn note_failure(&self, error: &LogError) {
         self.failures.lock().note(error);
@@ -314,44 +233,5 @@ impl DurableChanges {
     /// A session begins, with this slot.
     pub(super) fn note_session(&self, session_slot: &str) {
         self.sightings.lock().note_session(session_slot);
-    }
-}
-
-/// Drops the slot that an earlier setting has left in a database, if there is one.
-pub(super) async fn drop_left(
-    connection: &mut PgConnection,
-    database: &TenantDatabase,
-    upstream: &str,
-) -> Result<(), sqlx::Error> {
-    let slot = DurableSlot::find(connection, &database.tenant, upstream).await?;
-    if slot.drop(connection).await? {
-        let (tenant, slot) = (&*database.tenant.id, slot.name());
-        info!(tenant, slot, "Dropped the slot that has kept changes, which are not to be kept any more");
-    }
-    Ok(())
-}
-
-/// A connection for what may take longer than a question of a client.
-async fn connect(database: &TenantDatabase) -> Result<PgConnection, DatabaseFailure> {
-    let mut connection = database.connect(CONNECTION_NAME).await?;
-    let statement = format!("SET statement_timeout = {}", ADVANCE_MAX.as_millis());
-    connection.execute(sqlx::raw_sql(&statement)).await?;
-    Ok(connection)
-}
-
-async fn advance(
-    mut connection: PgConnection,
-    slot: &DurableSlot,
-    position: Lsn,
-) -> Result<PgConnection, DatabaseFailure> {
-    let silent = || DatabaseFailure::new(Code::QueryCanceled, "the database does not answer");
-    let advanced = timeout(ADVANCE_MAX + LOOK_MAX, slot.advance(&mut connection, position)).await;
-    advanced.map_err(|_elapsed| silent())??;
-    Ok(connection)
-}
-
-fn note(database: &TenantDatabase, ended: Result<(), DatabaseFailure>) {
-    if let Err(failure) = ended {
-        database.reports().record(Code::ReplicationSlotCheckSkipped.at(Scope::Log), &failure.reason);
     }
 }

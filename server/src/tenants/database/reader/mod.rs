@@ -8,6 +8,8 @@
 mod changes;
 mod database_message;
 mod durable_changes;
+mod durable_connection;
+mod durable_end;
 mod durable_slot;
 mod failures;
 mod log_stream;
@@ -148,7 +150,7 @@ pub(super) async fn drop_durable_slot(
     database: &TenantDatabase,
 ) -> Result<(), sqlx::Error> {
     let upstream = ChangesStream::slot(&database.spec.usage.slot_suffix);
-    durable_changes::drop_left(connection, database, &upstream).await
+    durable_end::drop_left(connection, database, &upstream).await
 }
 
 /// Waits for a demand, and reads until there has been none for some time.
