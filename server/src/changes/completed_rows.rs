@@ -13,7 +13,8 @@ use rustc_hash::FxHashMap;
 use wire::pgoutput::{self, LogMessage, Row, RowBuffer, Value};
 
 use super::excluded::Excluded;
-use super::log_table::{LogChange, LogTable};
+use super::log_change::LogChange;
+use super::log_table::LogTable;
 use super::log_tables::{LogTables, table_of};
 use super::row_question::RowQuestion;
 use super::subscriptions::State;
@@ -146,7 +147,7 @@ impl CompletedRows {
 
     fn add(&mut self, address: usize, table: &IncompleteTable<'_>, present: &[Option<PresentRow>]) {
         for IncompleteRow { message, change, key } in &table.rows {
-            if let (Some(row), Some(Some(present))) = (change.new, present.get(*key)) {
+            if let (Some(row), Some(Some(present))) = (change.rows.after(), present.get(*key)) {
                 let values = row.values().chain(table.values(change, present));
                 self.0.insert((*message, address), RowBuffer::new(values));
             }

@@ -6,10 +6,10 @@
 use std::collections::{HashMap, HashSet};
 
 use rustc_hash::FxHashMap;
-use wire::pgoutput::{OldRow, Row, RowBuffer, Value};
+use wire::pgoutput::{Row, RowBuffer, Value};
 
 use super::excluded::Excluded;
-use super::log_table::LogChange;
+use super::log_change::LogChange;
 use super::matching::Matches;
 use super::tenant_changes::ChangesOfTenant;
 use crate::telemetry::codes::{Code, Scope};
@@ -38,7 +38,8 @@ impl ConvertedRows {
         let converted: Vec<_> = converted.filter(|(place, _)| received.contains(place)).collect();
         let mut conversions = Conversions::default();
         for (_, change) in &converted {
-            for row in [change.new, change.old.map(|old| old.row())].into_iter().flatten() {
+            for row in [change.rows.after(), change.rows.before().map(|old| old.row())].into_iter().flatten()
+            {
                 conversions.extend(change.log_table.texts(row).map(|(_, text)| (text, None)));
             }
         }
@@ -46,7 +47,7 @@ impl ConvertedRows {
         let mut failed = 0;
         let rows = converted.into_iter().map(|(place, change)| {
             let mut write = |row: Row<'_>| written(change, row, &conversions, &mut failed);
-            (place, (change.new.map(&mut write), change.old.map(|old| write(old.row()))))
+            (place, (change.rows.after().map(&mut write), change.rows.before().map(|old| write(old.row()))))
         });
         let rows = rows.collect();
         changes.tenant.metrics.changes_incomplete.increment(failed);
@@ -57,13 +58,8 @@ impl ConvertedRows {
     pub(super) fn put_into<'a>(&'a self, mut changes: Vec<LogChange<'a>>) -> Vec<LogChange<'a>> {
         for (place, (new, old)) in &self.0 {
             let change = &mut changes[*place];
-            change.new = new.as_ref().map(RowBuffer::row);
-            if let Some(row) = old.as_ref().map(RowBuffer::row) {
-                change.old = change.old.map(|old| match old {
-                    OldRow::Key(_) => OldRow::Key(row),
-                    OldRow::Full(_) => OldRow::Full(row),
-                });
-            }
+            let (new, old) = (new.as_ref().map(RowBuffer::row), old.as_ref().map(RowBuffer::row));
+            change.rows = change.rows.replaced(new, old);
         }
         changes
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use hub::{Dialect, Encode as _, Frame};
 use metrics::Histogram;
-use wire::pgoutput::{OldRow, Row};
-use wire::supabase::changes::{ChangeEnvelope, ChangeType, ChangedRows, LegacyChange, RowChange, RowImage};
+use wire::pgoutput::OldRow;
+use wire::supabase::changes::{ChangeEnvelope, ChangedRows, LegacyChange, RowChange, RowImage};
 
-use super::log_table::LogChange;
+use super::log_change::{LogChange, LogRows};
 use super::matching::{Candidate, Match, Matches};
 use super::role_view::ChangeLayout;
 use super::subscriber::ChangeSubscriber;
@@ -102,7 +102,7 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
         }
         let (change, table) = (self.change, &self.change.log_table.table);
         let json = match found.refused {
-            Some(refused) => refused.to_json(&table.schema, &table.name, change.change),
+            Some(refused) => refused.to_json(&table.schema, &table.name, change.rows.change_type()),
             None => {
                 let layout = self.layouts.0.entry(key.0.clone());
                 let layout =
@@ -126,7 +126,7 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
     /// The frame for a channel, with the data at this place.
     fn framed(&mut self, subscriber: &'m ChangeSubscriber, place: usize, ids: Vec<u32>) -> Option<Frame> {
         let ChangeSubscriber { topic, dialect, is_legacy, .. } = subscriber;
-        let (data, change) = (&*self.data[place], self.change.change);
+        let (data, change) = (&*self.data[place], self.change.rows.change_type());
         let key = (place, &**topic, *dialect, *is_legacy, ids);
         if let Some(frame) = self.frames.get(&key) {
             return frame.clone();
@@ -144,25 +144,26 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
 /// The rows of a change. Of a deleted row of a table with row level security only the key is known to be visible.
 fn changed_rows<'a>(change: &LogChange<'a>, layout: &'a ChangeLayout, is_guarded: bool) -> ChangedRows<'a> {
     let image = |layout, row| RowImage { layout, row, unchanged_from: None };
-    let before = |old: Option<OldRow<'a>>, new: Option<Row<'a>>| match (old, new) {
-        (Some(OldRow::Full(row)), Some(_)) => image(&layout.record, row),
-        (Some(OldRow::Full(row)), None) if is_guarded => image(&layout.key, row),
-        (Some(OldRow::Full(row)), None) => image(&layout.record, row),
-        (Some(OldRow::Key(row)), None) if is_guarded => image(&layout.key, row),
-        (Some(OldRow::Key(row)), _) => image(&layout.identity, row),
-        (None, Some(row)) => image(&layout.identity, row),
-        (None, None) => unreachable!("a change has a row after or before"),
-    };
-    let unchanged_from = match change.old {
-        Some(OldRow::Full(row)) => Some(row),
-        Some(OldRow::Key(_)) | None => None,
-    };
-    match (change.change, change.new) {
-        (ChangeType::Insert, Some(row)) => ChangedRows::Insert { record: image(&layout.record, row) },
-        (ChangeType::Update, Some(row)) => ChangedRows::Update {
-            record: RowImage { layout: &layout.record, row, unchanged_from },
-            old_record: before(change.old, change.new),
+    match change.rows {
+        LogRows::Insert(new) => ChangedRows::Insert { record: image(&layout.record, new) },
+        LogRows::Update { new, old } => {
+            let (old_record, unchanged_from) = match old {
+                Some(OldRow::Full(old)) => (image(&layout.record, old), Some(old)),
+                Some(OldRow::Key(old)) if is_guarded => (image(&layout.key, old), None),
+                Some(OldRow::Key(old)) => (image(&layout.identity, old), None),
+                None => (image(&layout.identity, new), None),
+            };
+            ChangedRows::Update {
+                record: RowImage { layout: &layout.record, row: new, unchanged_from },
+                old_record,
+            }
+        }
+        LogRows::Delete(old) => ChangedRows::Delete {
+            old_record: match old {
+                OldRow::Full(row) | OldRow::Key(row) if is_guarded => image(&layout.key, row),
+                OldRow::Full(row) => image(&layout.record, row),
+                OldRow::Key(row) => image(&layout.identity, row),
+            },
         },
-        _ => ChangedRows::Delete { old_record: before(change.old, None) },
     }
 }

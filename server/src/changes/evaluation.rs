@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::excluded::{ComparedFilter, Excluded};
-use super::log_table::LogChange;
+use super::log_change::LogChange;
 use super::matching::{Candidate, Match, Matches};
 use super::slow_filters::FilterSource;
 use super::tenant_changes::ChangesOfTenant;

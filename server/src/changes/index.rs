@@ -11,7 +11,7 @@ use slab::Slab;
 use wire::supabase::changes::{BindingEvent, ChangeType};
 
 use super::compiled_filter::{CompiledFilter, Verdict, values_of};
-use super::log_table::LogChange;
+use super::log_change::LogChange;
 use super::operand;
 use super::subscriber::ChangeSubscriber;
 use crate::tenants::database::changes::{ChangeTable, CheckedFilter};
@@ -130,7 +130,7 @@ impl TableIndex {
         let table = &change.log_table.table;
         let mut look_at = |number: usize| {
             let entry = &self.entries[number];
-            if entry.event.includes(change.change) {
+            if entry.event.includes(change.rows.change_type()) {
                 match entry.verdict(change) {
                     Verdict::Fails => {}
                     verdict => found(number, entry, verdict),

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use wire::pgoutput::json::ValueKind;
-use wire::pgoutput::{Column, OldRow, Relation, ReplicaIdentity, Row, Value};
-use wire::supabase::changes::{ChangeType, RowLayout};
+use wire::pgoutput::{Column, Relation, ReplicaIdentity, Row, Value};
+use wire::supabase::changes::RowLayout;
 
-use crate::tenants::database::changes::{ChangeTable, RowKey, RowValues, TableColumn, TypedText};
+use crate::tenants::database::changes::{ChangeTable, TableColumn, TypedText};
 
 /// A table of the log.
 #[derive(Debug)]
@@ -19,9 +19,9 @@ pub(super) struct LogTable {
     /// For each column of the log its place in the catalog.
     columns: Box<[Option<usize>]>,
     /// For each column of the catalog its place in the log.
-    places: Box<[Option<usize>]>,
+    pub(super) places: Box<[Option<usize>]>,
     /// For each column of the log whether it belongs to the replica identity.
-    is_identity: Box<[bool]>,
+    pub(super) is_identity: Box<[bool]>,
     /// How many columns rows have in the log.
     pub(super) logged: usize,
     /// The generated columns that it does not have, by their places in the catalog. In a row that is completed they follow the others.
@@ -31,23 +31,6 @@ pub(super) struct LogTable {
     /// The columns of the primary key, by their places in the log; `None` if one of them is not published, or not known by the name
     /// that it has there.
     pub(super) key: Option<Box<[usize]>>,
-}
-
-/// A change of a row.
-#[derive(Debug)]
-pub(super) struct LogChange<'a> {
-    /// The table.
-    pub(super) log_table: Arc<LogTable>,
-    /// What has happened.
-    pub(super) change: ChangeType,
-    /// When it was committed, in microseconds since 2000-01-01.
-    pub(super) committed_at: i64,
-    /// The row after; none if it was deleted.
-    pub(super) new: Option<Row<'a>>,
-    /// The row before, as far as the log has it.
-    pub(super) old: Option<OldRow<'a>>,
-    /// The values that filters look at: of the row after, or of one that was deleted, by their places in the log.
-    values: Vec<Value<'a>>,
 }
 
 impl LogTable {
@@ -157,73 +140,4 @@ fn renamed_key(relation: &Relation<'_>, table: &ChangeTable) -> Vec<(usize, usiz
         return Vec::new();
     }
     columns.into_iter().zip(places).filter(|(column, _)| is_key(column)).collect()
-}
-
-impl<'a> LogChange<'a> {
-    /// An inserted or updated row.
-    pub(super) fn written(
-        log_table: &Arc<LogTable>,
-        change: ChangeType,
-        committed_at: i64,
-        (new, old): (Row<'a>, Option<OldRow<'a>>),
-    ) -> Self {
-        let mut values: Vec<Value<'a>> = new.values().collect();
-        if let Some(OldRow::Full(before)) = old {
-            // What is stored apart from the row and was not changed is only there.
-            for (value, before) in values.iter_mut().zip(before.values()) {
-                if *value == Value::Unchanged {
-                    *value = before;
-                }
-            }
-        }
-        Self { log_table: Arc::clone(log_table), change, committed_at, new: Some(new), old, values }
-    }
-
-    /// The same with the row after as `row`, which has generated columns too.
-    pub(super) fn completed(self, row: Row<'a>) -> Self {
-        Self::written(&self.log_table, self.change, self.committed_at, (row, self.old))
-    }
-
-    /// A deleted row.
-    pub(super) fn deleted(log_table: &Arc<LogTable>, committed_at: i64, old: OldRow<'a>) -> Self {
-        let values = match old {
-            OldRow::Full(row) => row.values().collect(),
-            // The other columns are NULL there, and not known.
-            OldRow::Key(row) => {
-                let known = row.values().zip(&log_table.is_identity);
-                known.map(|(value, is_known)| if *is_known { value } else { Value::Unchanged }).collect()
-            }
-        };
-        let log_table = Arc::clone(log_table);
-        Self { log_table, change: ChangeType::Delete, committed_at, new: None, old: Some(old), values }
-    }
-
-    /// The text of a column, by its place in the catalog: `Some(None)` for NULL, `None` if it is not known.
-    pub(super) fn text(&self, column: usize) -> Option<Option<&'a [u8]>> {
-        self.value(self.log_table.places[column]?)
-    }
-
-    /// The texts of the primary key; `None` if they are not all known.
-    pub(super) fn key(&self) -> Option<RowKey> {
-        let places = self.log_table.key.as_ref().filter(|places| !places.is_empty())?;
-        places.iter().map(|place| Some(std::str::from_utf8(self.value(*place)??).ok()?.into())).collect()
-    }
-
-    /// The texts of all columns that are known.
-    pub(super) fn known_values(&self) -> RowValues {
-        let columns = self.log_table.table.columns.iter().enumerate();
-        let known = columns.filter_map(|(place, column)| {
-            let text = self.text(place)?.map(std::str::from_utf8).transpose().ok()?;
-            Some((column.number, text.map(Into::into)))
-        });
-        known.collect()
-    }
-
-    fn value(&self, place: usize) -> Option<Option<&'a [u8]>> {
-        match *self.values.get(place)? {
-            Value::Null => Some(None),
-            Value::Text(text) => Some(Some(text)),
-            Value::Unchanged | Value::Binary(_) => None,
-        }
-    }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use wire::pgoutput::{self, LogMessage};
-use wire::supabase::changes::ChangeType;
 
-use super::log_table::{LogChange, LogTable};
+use super::log_change::{LogChange, LogRows};
+use super::log_table::LogTable;
 use super::subscriptions::SubscribedTable;
 
 /// Descriptions of tables.
@@ -45,27 +45,14 @@ impl LogTables {
         message: &'m Bytes,
         (subscribed, at): (&SubscribedTable, i64),
     ) -> Option<LogChange<'m>> {
-        let message = pgoutput::decode(message).ok()?;
-        let table = self.table(subscribed)?;
-        let row = match &message {
-            LogMessage::Insert(insert) => insert.new,
-            LogMessage::Update(update) => update.new,
-            LogMessage::Delete(delete) => delete.old.row(),
+        let rows = match pgoutput::decode(message).ok()? {
+            LogMessage::Insert(insert) => LogRows::Insert(insert.new),
+            LogMessage::Update(update) => LogRows::Update { new: update.new, old: update.old },
+            LogMessage::Delete(delete) => LogRows::Delete(delete.old),
             _ => return None,
         };
-        if row.len() != table.logged {
-            return None;
-        }
-        Some(match message {
-            LogMessage::Insert(insert) => {
-                LogChange::written(&table, ChangeType::Insert, at, (insert.new, None))
-            }
-            LogMessage::Update(update) => {
-                LogChange::written(&table, ChangeType::Update, at, (update.new, update.old))
-            }
-            LogMessage::Delete(delete) => LogChange::deleted(&table, at, delete.old),
-            _ => return None,
-        })
+        let table = self.table(subscribed)?;
+        (rows.last().len() == table.logged).then(|| LogChange::new(&table, at, rows))
     }
 
     /// The table as the log has it.

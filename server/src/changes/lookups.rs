@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::excluded::Excluded;
-use super::log_table::LogChange;
+use super::log_change::LogChange;
 use super::matching::{Match, Matches};
 use super::row_question::LookupContext;
 use super::table_lookup::{SeenRows, TableLookup};

@@ -11,7 +11,7 @@ use wire::supabase::changes::{ChangeType, FilterOperator, RefusedChange};
 
 use super::compiled_filter::{CompiledFilter, Verdict};
 use super::index::Entry;
-use super::log_table::LogChange;
+use super::log_change::LogChange;
 use super::notices::MissedChanges;
 use super::role_view::RoleView;
 use super::subscriber::ChangeSubscriber;
@@ -97,10 +97,11 @@ enum Form {
 impl Matches {
     /// Adds the bindings that `change`, the one with this number, may be for. Nothing about `table` changes until all are added.
     pub(super) fn add(&mut self, number: usize, change: &LogChange<'_>, table: &SubscribedTable) {
-        let is_written = change.change != ChangeType::Delete;
+        let change_type = change.rows.change_type();
+        let is_written = change_type != ChangeType::Delete;
         // Refused changes reach all subscribers, whatever their filters are.
         if is_written && table.has_refusals() {
-            for (place, entry) in table.index.of_type(change.change) {
+            for (place, entry) in table.index.of_type(change_type) {
                 self.push(number, (place, entry), table, Form::Refusal);
             }
         }

@@ -8,7 +8,7 @@
 //! | `tenant_changes`, `subscriptions`, `index` | the subscriptions of a tenant, and how a row finds them |
 //! | `compiled_filter`, `operand` | filters, evaluated in this process where that gives what the database would |
 //! | `feed`, `session_queue` | from the reader of the log to the task that handles its changes |
-//! | `stream`, `log_table`, `log_tables` | rows of the write-ahead log, in the order of commits |
+//! | `stream`, `log_change`, `log_table`, `log_tables` | rows of the write-ahead log, in the order of commits |
 //! | `completed_rows`, `converted_rows` | what the log does not have of rows |
 //! | `matching`, `evaluation` | who a row is for |
 //! | `lookups`, `table_lookup`, `role_view` | who may see it |
@@ -47,6 +47,8 @@ mod excluded_viewers;
 mod feed;
 #[cfg(feature = "postgres")]
 mod index;
+#[cfg(feature = "postgres")]
+mod log_change;
 #[cfg(feature = "postgres")]
 mod log_table;
 #[cfg(feature = "postgres")]

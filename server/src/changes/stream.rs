@@ -18,7 +18,7 @@ use super::converted_rows::ConvertedRows;
 use super::delivery::{self, Layouts, WrittenChange};
 use super::evaluation;
 use super::excluded::Excluded;
-use super::log_table::LogChange;
+use super::log_change::LogChange;
 use super::log_tables::{LogTables, table_of};
 use super::lookups;
 use super::matching::Matches;

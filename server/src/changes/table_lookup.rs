@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::excluded::Excluded;
 use super::excluded_viewers::Eligibility;
-use super::log_table::LogChange;
+use super::log_change::LogChange;
 use super::matching::{Candidate, Match, as_number};
 use super::row_question::{LookupContext, RowMatch, RowQuestion};
 use super::viewer::Viewer;
