@@ -179,9 +179,9 @@ impl IncompleteTable<'_> {
         let rows = LoggedRows { keys: &self.keys, values: &[], transactions };
         let mut question = RowQuestion::about(&self.log_table.table, changes.database_wait());
         loop {
-            match database.present_values(&question.table, rows, &numbers).await? {
+            match database.present_values(&question.table, rows, &numbers).await {
                 Ok(present) => return Ok(present),
-                Err(hindrance) => question.prepare_again(&database, hindrance).await?,
+                Err(error) => question.prepare_again(&database, error).await?,
             }
         }
     }

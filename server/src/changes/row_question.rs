@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::telemetry::codes::Code;
-use crate::tenants::database::changes::{ChangeTable, Hindrance};
+use crate::tenants::database::changes::{ChangeTable, Hindrance, LookupError};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 
 /// How often it is looked whether a transaction in the log is visible to others. PostgreSQL has no event for that.
@@ -48,15 +48,19 @@ impl<'a> RowQuestion<'a> {
         Self { table: Cow::Borrowed(table), begun: Instant::now(), early_max }
     }
 
-    /// Does what the next attempt needs.
+    /// Does what the next attempt needs after one that has failed.
     ///
     /// # Errors
     /// If there is no use in one.
     pub(super) async fn prepare_again(
         &mut self,
         database: &TenantDatabase,
-        hindrance: Hindrance,
+        error: LookupError,
     ) -> Result<(), DatabaseFailure> {
+        let hindrance = match error {
+            LookupError::Hindered(hindrance) => hindrance,
+            LookupError::Failed(failure) => return Err(failure),
+        };
         match hindrance {
             Hindrance::Renamed => self.table = Cow::Owned(renamed(database, &self.table).await?),
             Hindrance::TooEarly if self.begun.elapsed() < self.early_max => sleep(EARLY_POLL).await,

@@ -177,9 +177,9 @@ impl<'a> TableLookup<'a> {
         let rows = LoggedRows { keys: &self.keys, values: &self.values, transactions };
         let (begun, mut question) = (Instant::now(), RowQuestion::about(self.table(), early_max));
         let found = loop {
-            match database.visible_rows(&question.table, rows, &asked).await? {
+            match database.visible_rows(&question.table, rows, &asked).await {
                 Ok(found) => break found,
-                Err(hindrance) => question.prepare_again(database, hindrance).await?,
+                Err(error) => question.prepare_again(database, error).await?,
             }
         };
         let metrics = database.tenant.metrics.database();

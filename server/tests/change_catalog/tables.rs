@@ -1,41 +1,34 @@
-//! Which tables are published, and how they are described.
+//! Whether tables are published, and how they are described.
 
-use realtime_server::tenants::database::changes::{ChangeTable, CompareKind, PublishedTable};
-use wire::pgoutput::ReplicaIdentity;
+use realtime_server::tenants::database::changes::{ChangeTable, CompareKind, Publication};
 use wire::pgoutput::json::{CompositeField, ValueKind};
 
 use crate::Catalog;
 
-async fn names(catalog: &Catalog, publication: &str) -> Vec<String> {
-    let published = catalog.database.published_tables(publication).await.unwrap();
-    assert!(published.is_complete);
-    let name = |table: PublishedTable| {
-        assert_eq!(table.oid, catalog.oid(&format!("{}.\"{}\"", table.schema, table.name)));
-        format!("{}.{}", table.schema, table.name)
-    };
-    published.tables.into_iter().map(name).collect()
-}
-
 #[tokio::test]
-async fn the_tables_of_a_publication_are_listed_as_postgresql_lists_them() {
+async fn a_publication_has_tables_as_postgresql_lists_them() {
     let catalog = Catalog::with(
-        "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE \"B c\" (id int PRIMARY KEY);
-         CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
-         CREATE TABLE part_1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
-         CREATE PUBLICATION two FOR TABLE a, \"B c\";
-         CREATE PUBLICATION leaves FOR TABLE parts;
-         CREATE PUBLICATION root FOR TABLE parts WITH (publish_via_partition_root);
-         CREATE PUBLICATION nothing",
+        "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
+         CREATE PUBLICATION one FOR TABLE a; CREATE PUBLICATION every FOR ALL TABLES;
+         CREATE PUBLICATION leaves FOR TABLE parts; CREATE PUBLICATION nothing",
     )
     .await;
-    assert_eq!(names(&catalog, "two").await, ["public.B c", "public.a"]);
-    assert_eq!(names(&catalog, "leaves").await, ["public.part_1"]);
-    assert_eq!(names(&catalog, "root").await, ["public.parts"]);
-    assert_eq!(names(&catalog, "nothing").await, [""; 0]);
-    assert!(catalog.database.published_tables("nothing").await.unwrap().exists);
-    assert!(!catalog.database.published_tables("missing").await.unwrap().exists);
-    catalog.postgres.sql("ALTER PUBLICATION nothing ADD TABLE a");
-    assert_eq!(names(&catalog, "nothing").await, ["public.a"], "at once");
+    let ask = async |name| catalog.database.publication(name).await.unwrap();
+    for (name, expected) in [
+        ("one", Publication::WithTables),
+        ("every", Publication::WithTables),
+        ("leaves", Publication::Empty),
+        ("nothing", Publication::Empty),
+        ("missing", Publication::Missing),
+    ] {
+        assert_eq!(ask(name).await, expected, "{name}");
+    }
+    catalog.postgres.sql(
+        "CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (10); ALTER PUBLICATION nothing ADD TABLE a",
+    );
+    for name in ["leaves", "nothing"] {
+        assert_eq!(ask(name).await, Publication::WithTables, "{name}, at once");
+    }
 }
 
 fn kind<'a>(table: &'a ChangeTable, name: &str) -> &'a ValueKind {
@@ -122,28 +115,23 @@ async fn keys_identities_and_columns_are_those_of_now() {
         "CREATE TABLE t (gone int, b text NOT NULL, a int NOT NULL, c text, twice int GENERATED ALWAYS AS (a * 2) STORED);
          ALTER TABLE t DROP COLUMN gone;
          CREATE UNIQUE INDEX t_key ON t (a, b) INCLUDE (c); ALTER TABLE t ADD PRIMARY KEY USING INDEX t_key;
-         CREATE TABLE bare (id int); ALTER TABLE bare REPLICA IDENTITY FULL",
+         CREATE TABLE bare (id int)",
     )
     .await;
     let table = catalog.table("t").await;
     let names: Vec<&str> = table.columns.iter().map(|column| &*column.name).collect();
     assert_eq!(names, ["b", "a", "c", "twice"]);
     assert_eq!(&*table.primary_key, [1, 0], "in the order of the key, without what it includes");
-    assert_eq!(
-        (table.identity, table.has_rls, table.is_partitioned),
-        (ReplicaIdentity::Default, false, false)
-    );
+    assert_eq!((table.has_rls, table.is_partitioned), (false, false));
     assert!(table.has_generated() && table.columns[3].is_generated);
     let bare = catalog.table("bare").await;
-    assert_eq!((&*bare.primary_key, bare.identity), (&[][..], ReplicaIdentity::Full));
-    assert!(!bare.has_generated());
+    assert!(bare.primary_key.is_empty() && !bare.has_generated());
 
-    catalog.postgres.sql(
-        "ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t REPLICA IDENTITY USING INDEX t_key;
-         ALTER TABLE t ALTER COLUMN c TYPE int USING 1",
-    );
+    catalog
+        .postgres
+        .sql("ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t ALTER COLUMN c TYPE int USING 1");
     let table = catalog.table("t").await;
-    assert_eq!((table.identity, table.has_rls), (ReplicaIdentity::Index, true));
+    assert!(table.has_rls);
     assert_eq!(kind(&table, "c"), &ValueKind::Integer);
     assert_eq!(catalog.database.describe_tables(&[1]).await.unwrap(), [], "no such table");
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use realtime_server::tenants::database::changes::{
-    Hindrance, LoggedRows, RowKey, RowValues, TypedText, VisibilityQuestion,
+    Hindrance, LoggedRows, LookupError, RowKey, RowValues, TypedText, VisibilityQuestion,
 };
 
-use crate::Catalog;
+use crate::{Catalog, failure};
 
 fn keys<const N: usize>(keys: [&str; N]) -> Vec<RowKey> {
     keys.map(|key| [key.into()].into()).into()
@@ -26,9 +26,7 @@ async fn present_values_are_those_of_the_columns_by_their_numbers() {
     .await;
     let (table, keys) = (catalog.table("t").await, keys(["2", "3", "1"]));
     assert_eq!((&*table.columns[3].computed_from, &*table.columns[4].computed_from), (&[1][..], &[1, 2][..]));
-    let ask = async |numbers: &[i16]| {
-        catalog.database.present_values(&table, found_by(&keys), numbers).await.unwrap()
-    };
+    let ask = async |numbers: &[i16]| catalog.database.present_values(&table, found_by(&keys), numbers).await;
     let present = ask(&[4, 5, 3]).await.unwrap();
     let row = |row: &[Option<&str>]| Some(row.iter().map(|text| text.map(Into::into)).collect());
     let expected =
@@ -36,7 +34,7 @@ async fn present_values_are_those_of_the_columns_by_their_numbers() {
     assert_eq!(present, expected);
     assert_eq!(ask(&[4, 9]).await.unwrap(), [None, None, None], "a column is gone");
     catalog.postgres.sql("ALTER TABLE t RENAME \"B c\" TO e");
-    assert_eq!(ask(&[4]).await, Err(Hindrance::Renamed));
+    assert_eq!(ask(&[4]).await, Err(LookupError::Hindered(Hindrance::Renamed)));
     assert_eq!(ask(&[5]).await.unwrap().len(), 3, "another column");
 }
 
@@ -50,12 +48,12 @@ async fn values_are_not_read_through_the_policies_of_the_server() {
     let url = postgres.url().replace("postgres@", "subject@");
     let catalog = Catalog::at(postgres, url, harness::WAIT_MAX).await;
     let (table, keys) = (catalog.table("t").await, keys(["1"]));
-    let failed = catalog.database.present_values(&table, found_by(&keys), &[2]).await.unwrap_err();
+    let failed = failure(catalog.database.present_values(&table, found_by(&keys), &[2]).await);
     assert!(failed.reason.ends_with("(42501)"), "{}", failed.reason);
     let values: [RowValues; 1] = [[(2, Some("1".into()))].into()];
     let rows = LoggedRows { values: &values, ..found_by(&keys) };
     let question = VisibilityQuestion { role: "subject", claims: "{}", keys: &[0] };
-    let failed = catalog.database.visible_rows(&table, rows, &[question]).await.unwrap_err();
+    let failed = failure(catalog.database.visible_rows(&table, rows, &[question]).await);
     assert!(failed.reason.contains("changes.exact_visibility"), "{}", failed.reason);
     catalog.postgres.sql("DROP OWNED BY subject");
 }
@@ -89,7 +87,7 @@ async fn rows_are_visible_while_they_have_the_values_of_the_log() {
             roles.map(|role| VisibilityQuestion { role, claims: "{}", keys: &[0, 1, 2, 3, 4, 5] });
         let table = catalog.table("t").await;
         let found = catalog.database.visible_rows(&table, rows, &questions).await.unwrap();
-        assert_eq!(found, Ok(vec![Ok(vec![0, 3, 4]); 2]), "{ddl}");
+        assert_eq!(found, vec![Ok(vec![0, 3, 4]); 2], "{ddl}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
+use super::super::DatabaseFailure;
 use super::super::literal::{array_literal, identifier, literal, nullable_array_literal};
 use super::tables::{ChangeTable, RowKey, TableColumn};
 
@@ -37,6 +38,21 @@ pub enum Hindrance {
     TooEarly,
     /// The table, or a column that is read, has another name than it had when it was described.
     Renamed,
+}
+
+/// Why nothing was found out about rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookupError {
+    /// The question is to be asked again.
+    Hindered(Hindrance),
+    /// The database does not answer, or refuses the question.
+    Failed(DatabaseFailure),
+}
+
+impl From<DatabaseFailure> for LookupError {
+    fn from(failure: DatabaseFailure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 /// Rows of a table, in SQL: the alias of the table is `t`, that of the keys `k`, with their numbers from 1 as `k.n`.

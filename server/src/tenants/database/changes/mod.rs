@@ -2,7 +2,7 @@
 //!
 //! | module | question |
 //! |---|---|
-//! | `publication` | which tables are published |
+//! | `publication` | whether tables are published |
 //! | `tables`, `types` | what their columns and keys are, and what values of them are in JSON |
 //! | `rights`, `row_rights` | what roles may read of them, and for whom policies have to be asked |
 //! | `check` | whether a subscription fits the tables |
@@ -41,9 +41,9 @@ use super::{DatabaseFailure, TenantDatabase};
 pub use self::check::{CheckedBinding, CheckedFilter, CheckedJoin, CheckedTable};
 pub use self::comparison::{Compared, Comparison, NotCompared};
 pub use self::json_values::TypedText;
-pub use self::logged_rows::{Hindrance, LoggedRows, RowValues};
+pub use self::logged_rows::{Hindrance, LoggedRows, LookupError, RowValues};
 pub use self::present_values::PresentRow;
-pub use self::publication::{Publication, PublishedTable};
+pub use self::publication::Publication;
 pub use self::rights::TableRights;
 pub use self::row_rights::RowRights;
 pub use self::tables::{ChangeTable, RowKey, TableColumn, TableShape};

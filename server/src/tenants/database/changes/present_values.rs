@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::super::{DatabaseFailure, TenantDatabase};
 use super::ask;
 use super::json_question::FORMATS;
-use super::logged_rows::{Hindrance, LoggedRows, RowsInSql, text_of};
+use super::logged_rows::{Hindrance, LoggedRows, LookupError, RowsInSql, text_of};
 use super::tables::{ChangeTable, TableColumn};
 
 /// The texts of columns of a row, in the order in which they were asked for; `None` for NULL.
@@ -28,19 +28,19 @@ impl TenantDatabase {
     /// What the columns with these numbers are now, for each row; `None` for a row, or a column of it, that is gone.
     ///
     /// # Errors
-    /// When the database does not answer, or the server may not read the columns.
+    /// When the database does not answer, or the server may not read the columns, or the question is to be asked again.
     pub async fn present_values(
         &self,
         table: &ChangeTable,
         rows: LoggedRows<'_>,
         numbers: &[i16],
-    ) -> Result<Result<Vec<Option<PresentRow>>, Hindrance>, DatabaseFailure> {
+    ) -> Result<Vec<Option<PresentRow>>, LookupError> {
         let columns: Vec<&TableColumn> = numbers
             .iter()
             .filter_map(|number| table.columns.iter().find(|column| column.number == *number))
             .collect();
         if columns.len() < numbers.len() || table.primary_key.is_empty() {
-            return Ok(Ok(vec![None; rows.keys.len()]));
+            return Ok(vec![None; rows.keys.len()]);
         }
         let mut present = Vec::with_capacity(rows.keys.len());
         for range in rows.parts() {
@@ -49,17 +49,19 @@ impl TenantDatabase {
                 ask(self, text.as_str(), |connection, text| Box::pin(answer(connection, text))).await?;
             match serde_json::from_str(&answer) {
                 Ok(PresentAnswer::Found(some)) => present.extend(some),
-                Ok(PresentAnswer::Hindered(hindrance)) => return Ok(Err(hindrance)),
+                Ok(PresentAnswer::Hindered(hindrance)) => return Err(LookupError::Hindered(hindrance)),
                 Ok(PresentAnswer::Failed { state, message }) => {
-                    return Err(self.note_failure(DatabaseFailure::of_state(&state, "", &message)));
+                    let failure = DatabaseFailure::of_state(&state, "", &message);
+                    return Err(self.note_failure(failure).into());
                 }
                 Err(_not_of_this_form) => {
                     let reason = "the answer about present values is not what was asked for";
-                    return Err(self.note_failure(DatabaseFailure::of_state("22000", "", reason)));
+                    let failure = DatabaseFailure::of_state("22000", "", reason);
+                    return Err(self.note_failure(failure).into());
                 }
             }
         }
-        Ok(Ok(present))
+        Ok(present)
     }
 }
 

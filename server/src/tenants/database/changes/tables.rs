@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use sqlx::postgres::types::Oid;
 use sqlx::{FromRow, PgConnection};
-use wire::pgoutput::ReplicaIdentity;
 use wire::pgoutput::json::ValueKind;
 
 use super::super::{DatabaseFailure, TenantDatabase};
@@ -18,7 +17,7 @@ pub(super) const TABLES_PER_STATEMENT: usize = 500;
 /// The columns of an index beyond those of its key (`INCLUDE`) are left out.
 const TABLES: &str = "
     SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relrowsecurity AS has_rls,
-        c.relkind = 'p' AS is_partitioned, c.relreplident::text AS identity, coalesce(p.columns, '{}') AS key
+        c.relkind = 'p' AS is_partitioned, coalesce(p.columns, '{}') AS key
     FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN (
@@ -64,8 +63,6 @@ pub struct ChangeTable {
     pub columns: Box<[TableColumn]>,
     /// The columns of the primary key, in the order of the key, as indices of `columns`. Empty without a primary key.
     pub primary_key: Box<[usize]>,
-    /// Which columns the log has of rows as they were before.
-    pub identity: ReplicaIdentity,
     /// Whether row level security is enabled.
     pub has_rls: bool,
     /// Whether its rows are in partitions.
@@ -119,7 +116,6 @@ struct TableRow {
     name: String,
     has_rls: bool,
     is_partitioned: bool,
-    identity: String,
     key: Vec<i16>,
 }
 
@@ -190,7 +186,6 @@ fn described(table: TableRow, columns: Vec<ColumnRow>, types: &Types) -> ChangeT
         name: table.name.into(),
         primary_key,
         columns: columns.into_iter().map(|column| described_column(column, types)).collect(),
-        identity: replica_identity(&table.identity),
         has_rls: table.has_rls,
         is_partitioned: table.is_partitioned,
     }
@@ -210,15 +205,5 @@ fn described_column(column: ColumnRow, types: &Types) -> TableColumn {
         compare: resolved.compare,
         is_generated: column.is_generated,
         computed_from: column.computed_from.into(),
-    }
-}
-
-/// `pg_class.relreplident`.
-fn replica_identity(identity: &str) -> ReplicaIdentity {
-    match identity {
-        "f" => ReplicaIdentity::Full,
-        "i" => ReplicaIdentity::Index,
-        "n" => ReplicaIdentity::Nothing,
-        _ => ReplicaIdentity::Default,
     }
 }

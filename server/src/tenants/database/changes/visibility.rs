@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::super::{DatabaseFailure, TenantDatabase};
 use super::ChangeTable;
-use super::logged_rows::{Hindrance, LoggedRows, RowsInSql};
+use super::logged_rows::{LoggedRows, LookupError, RowsInSql};
 use super::visibility_answer::{VisibilityAnswer, parse};
 use super::visibility_attempt::{LookupAttempt, attempt};
 use super::visibility_statement::{Client, LookupStatement};
@@ -49,15 +49,16 @@ impl TenantDatabase {
     ///
     /// # Errors
     /// When the database does not answer, or refuses the keys; when the table has no primary key. A role or a policy that fails is
-    /// the error of one question, and so is that there was no time for it ([`Code::QueryCanceled`]).
+    /// the error of one question, and so is that there was no time for it ([`Code::QueryCanceled`]). Also when the question is to be
+    /// asked again.
     pub async fn visible_rows(
         &self,
         table: &ChangeTable,
         rows: LoggedRows<'_>,
         questions: &[VisibilityQuestion<'_>],
-    ) -> Result<Result<Vec<VisibleRows>, Hindrance>, DatabaseFailure> {
+    ) -> Result<Vec<VisibleRows>, LookupError> {
         if table.primary_key.is_empty() {
-            return Err(DatabaseFailure::of_state("42704", "", "the table has no primary key"));
+            return Err(DatabaseFailure::of_state("42704", "", "the table has no primary key").into());
         }
         let found = questions.iter().map(|question| match question.is_possible() {
             true => Ok(Vec::new()),
@@ -68,11 +69,9 @@ impl TenantDatabase {
         for range in rows.parts() {
             let offset = range.start;
             let part = Part { database: self, rows: RowsInSql { table, rows: rows.part(range) } };
-            if let Err(hindrance) = part.find((questions, offset), &mut found, &mut time).await? {
-                return Ok(Err(hindrance));
-            }
+            part.find((questions, offset), &mut found, &mut time).await?;
         }
-        Ok(Ok(found))
+        Ok(found)
     }
 
     /// Reports why rows of a table are hidden from a client.
@@ -99,7 +98,7 @@ impl Part<'_> {
         (questions, offset): (&[VisibilityQuestion<'_>], usize),
         found: &mut [VisibleRows],
         time: &mut LookupTime,
-    ) -> Result<Result<(), Hindrance>, DatabaseFailure> {
+    ) -> Result<(), LookupError> {
         let first = u32::try_from(offset).unwrap_or(u32::MAX);
         let end = first.saturating_add(u32::try_from(self.rows.rows.keys.len()).unwrap_or(u32::MAX));
         let (mut indices, mut clients) = (Vec::new(), Vec::new());
@@ -111,10 +110,7 @@ impl Part<'_> {
                 clients.push(Client { role: question.role, claims: question.claims, keys });
             }
         }
-        let mut answers = match self.ask_all(&clients, time).await? {
-            Ok(answers) => answers,
-            Err(hindrance) => return Ok(Err(hindrance)),
-        };
+        let mut answers = self.ask_all(&clients, time).await?;
         self.ask_row_by_row(&clients, &mut answers, time).await?;
         for (index, visible) in indices.into_iter().zip(answers) {
             let all = &mut found[index];
@@ -123,7 +119,7 @@ impl Part<'_> {
                 Err(failure) => *all = Err(failure),
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// What each of these clients may see. A statement answers for as many as it can in its time, and at least for one.
@@ -131,7 +127,7 @@ impl Part<'_> {
         &self,
         clients: &[Client<'_>],
         time: &mut LookupTime,
-    ) -> Result<Result<Vec<VisibleRows>, Hindrance>, DatabaseFailure> {
+    ) -> Result<Vec<VisibleRows>, LookupError> {
         let mut answers = Vec::with_capacity(clients.len());
         while answers.len() < clients.len() {
             let Some(time_of_statement) = time.of_next() else {
@@ -141,13 +137,12 @@ impl Part<'_> {
             let rest = &clients[answers.len()..];
             match self.ask(&rest[..at_once(rest)], time_of_statement).await? {
                 VisibilityAnswer::Found(some) => answers.extend(some),
-                VisibilityAnswer::TooEarly => return Ok(Err(Hindrance::TooEarly)),
-                VisibilityAnswer::Renamed => return Ok(Err(Hindrance::Renamed)),
+                VisibilityAnswer::Hindered(hindrance) => return Err(LookupError::Hindered(hindrance)),
                 VisibilityAnswer::Canceled => {}
                 VisibilityAnswer::None(failure) => time.end(failure),
             }
         }
-        Ok(Ok(answers))
+        Ok(answers)
     }
 
     /// Asks about each row alone for the clients whose policies fail: that may concern some of their rows only.
@@ -165,7 +160,12 @@ impl Part<'_> {
                 of.resize(singles.len(), index);
             }
         }
-        let Ok(found) = self.ask_all(&singles, time).await? else { return Ok(()) };
+        let found = match self.ask_all(&singles, time).await {
+            Ok(found) => found,
+            // What is known of the others stays.
+            Err(LookupError::Hindered(_)) => return Ok(()),
+            Err(LookupError::Failed(failure)) => return Err(failure),
+        };
         for (index, keys) in of.into_iter().zip(found) {
             let keys = match keys {
                 Ok(keys) => keys,

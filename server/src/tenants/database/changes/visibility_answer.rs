@@ -17,16 +17,15 @@
 use std::collections::HashMap;
 
 use super::super::DatabaseFailure;
+use super::logged_rows::Hindrance;
 use super::visibility_statement::Client;
 use crate::telemetry::codes::Code;
 
 /// What a statement has found out.
 #[derive(Debug)]
 pub(super) enum VisibilityAnswer {
-    /// A transaction is not visible yet.
-    TooEarly,
-    /// The table, or a column of its key, has another name by now.
-    Renamed,
+    /// Nothing was asked, for this reason.
+    Hindered(Hindrance),
     /// It has taken too long before any client was asked about, as for a table that is locked.
     Canceled,
     /// The policies have prevented an answer, and would again.
@@ -45,10 +44,10 @@ pub(super) fn parse(
     clients: &[Client<'_>],
 ) -> Result<VisibilityAnswer, DatabaseFailure> {
     if answer == "early" {
-        return Ok(VisibilityAnswer::TooEarly);
+        return Ok(VisibilityAnswer::Hindered(Hindrance::TooEarly));
     }
     if answer == "renamed" {
-        return Ok(VisibilityAnswer::Renamed);
+        return Ok(VisibilityAnswer::Hindered(Hindrance::Renamed));
     }
     if let Some(noted) = answer.strip_prefix("failed ") {
         let failure = failure(noted);
@@ -154,7 +153,10 @@ mod tests {
             [vec![0, 2], vec![2], vec![0, 2], vec![]]
         );
         assert_eq!(found[4].as_ref().unwrap_err().reason, "no (42501)");
-        assert!(matches!(parse("early", 3, &clients(1)), Ok(VisibilityAnswer::TooEarly)));
+        assert!(matches!(
+            parse("early", 3, &clients(1)),
+            Ok(VisibilityAnswer::Hindered(Hindrance::TooEarly))
+        ));
         assert!(matches!(parse("failed 57014 late", 3, &clients(1)), Ok(VisibilityAnswer::Canceled)));
         assert_eq!(parse("failed 22P02 bad", 3, &clients(1)).unwrap_err().reason, "bad (22P02)");
     }

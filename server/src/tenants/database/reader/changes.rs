@@ -23,7 +23,7 @@ use crate::tenants::database::TenantDatabase;
 use crate::tenants::database::change_following::ChangeFollowing;
 use crate::tenants::database::change_progress::PartialTransaction;
 use crate::tenants::database::change_sink::{BatchReceipt, ChangeBatch, ChangeSession, ChangeSink};
-use crate::tenants::database::changes::ask;
+use crate::tenants::database::changes::{Publication, ask};
 use crate::tenants::database::literal::identifier;
 use crate::tenants::database::log::{LogError, LogEvent, LogSession, SlotSource};
 
@@ -79,14 +79,11 @@ impl LogStream for ChangesStream {
 
     async fn prepare(&self, database: &TenantDatabase) -> Result<Prerequisites, Unreadable> {
         let publication = &database.spec.usage.publication;
-        let published = database.published_tables(publication).await?;
         let name = identifier(publication);
-        let (problem, statement) = match published.exists {
-            false => ("does not exist", format!("CREATE PUBLICATION {name}")),
-            true if published.tables.is_empty() => {
-                ("has no table", format!("ALTER PUBLICATION {name} ADD TABLE …"))
-            }
-            true => {
+        let (problem, statement) = match database.publication(publication).await? {
+            Publication::Missing => ("does not exist", format!("CREATE PUBLICATION {name}")),
+            Publication::Empty => ("has no table", format!("ALTER PUBLICATION {name} ADD TABLE …")),
+            Publication::WithTables => {
                 let oid = ask(database, &(), |connection, ()| Box::pin(watchdog::oid(connection))).await?;
                 let source = match &self.durable {
                     Some(durable) => durable.source(database, oid).await?,
