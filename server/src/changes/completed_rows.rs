@@ -12,6 +12,7 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use wire::pgoutput::{self, LogMessage, Row, RowBuffer, Value};
 
+use super::by_address::ByAddress;
 use super::excluded::Excluded;
 use super::log_change::LogChange;
 use super::log_table::LogTable;
@@ -23,15 +24,14 @@ use crate::telemetry::codes::Scope;
 use crate::tenants::database::DatabaseFailure;
 use crate::tenants::database::changes::{LoggedRows, PresentRow, RowKey};
 
-/// Rows with their generated columns, by the addresses of their message and their table.
+/// Rows with their generated columns, by the address of their message and by their table.
 #[derive(Default)]
-pub(super) struct CompletedRows(FxHashMap<(usize, usize), RowBuffer>);
+pub(super) struct CompletedRows(FxHashMap<(usize, ByAddress<LogTable>), RowBuffer>);
 
 /// Rows of messages that lack generated columns.
 #[derive(Default)]
 pub(super) struct IncompleteRows<'m> {
-    /// By the address of the table.
-    tables: FxHashMap<usize, IncompleteTable<'m>>,
+    tables: FxHashMap<ByAddress<LogTable>, IncompleteTable<'m>>,
     transactions: Vec<u32>,
 }
 
@@ -88,8 +88,7 @@ impl<'m> IncompleteRows<'m> {
             return;
         }
         let Some(key) = change.key() else { return };
-        let address = Arc::as_ptr(&change.log_table).addr();
-        let table = self.tables.entry(address).or_insert_with(|| IncompleteTable {
+        let table = self.tables.entry(ByAddress::of(&change.log_table)).or_insert_with(|| IncompleteTable {
             log_table: Arc::clone(&change.log_table),
             keys: Vec::new(),
             places: HashMap::new(),
@@ -112,7 +111,7 @@ impl CompletedRows {
         if self.0.is_empty() {
             return None;
         }
-        let key = (std::ptr::from_ref(message).addr(), Arc::as_ptr(table).addr());
+        let key = (std::ptr::from_ref(message).addr(), ByAddress::of(table));
         self.0.get(&key).map(RowBuffer::row)
     }
 
@@ -124,7 +123,7 @@ impl CompletedRows {
     ) -> Self {
         let mut completed = Self::default();
         let IncompleteRows { tables, transactions } = incomplete;
-        for (address, table) in tables {
+        for table in tables.into_values() {
             let oid = table.log_table.table.oid;
             let present = match excluded.has_generated(oid) {
                 true => None,
@@ -138,18 +137,19 @@ impl CompletedRows {
                 },
             };
             match present {
-                Some(present) => completed.add(address, &table, &present),
+                Some(present) => completed.add(&table, &present),
                 None => changes.tenant.metrics.changes_incomplete.increment(table.rows.len() as u64),
             }
         }
         completed
     }
 
-    fn add(&mut self, address: usize, table: &IncompleteTable<'_>, present: &[Option<PresentRow>]) {
+    fn add(&mut self, table: &IncompleteTable<'_>, present: &[Option<PresentRow>]) {
         for IncompleteRow { message, change, key } in &table.rows {
             if let (Some(row), Some(Some(present))) = (change.rows.after(), present.get(*key)) {
                 let values = row.values().chain(table.values(change, present));
-                self.0.insert((*message, address), RowBuffer::new(values));
+                let key = (*message, ByAddress::of(&table.log_table));
+                self.0.insert(key, RowBuffer::new(values));
             }
         }
     }

@@ -8,9 +8,10 @@ use metrics::Histogram;
 use wire::pgoutput::OldRow;
 use wire::supabase::changes::{ChangeEnvelope, ChangedRows, LegacyChange, RowChange, RowImage};
 
+use super::by_address::ByAddress;
 use super::log_change::{LogChange, LogRows};
 use super::matching::{Candidate, Match, Matches};
-use super::role_view::ChangeLayout;
+use super::role_view::{ChangeLayout, RoleView};
 use super::subscriber::ChangeSubscriber;
 use crate::tenants::database::changes::RowRights;
 
@@ -22,8 +23,8 @@ const KEPT_BYTES: usize = 2 * 1024 * 1024;
 #[derive(Default)]
 pub(super) struct Layouts(HashMap<LayoutKey, ChangeLayout>);
 
-/// A table, a role that is known by the address of its view, and a selection.
-type LayoutKey = (u32, usize, Option<Arc<[usize]>>);
+/// A table, what a role may read of it, and a selection.
+type LayoutKey = (u32, ByAddress<RoleView>, Option<Arc<[usize]>>);
 
 /// Who receives the same frame of a change: the data by its place, the topic, the form, the bindings.
 type FrameKey<'m> = (usize, &'m str, Dialect, bool, Vec<u32>);
@@ -94,8 +95,7 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
 
     /// The place of the change as `found` sees it.
     fn data(&mut self, found: &Candidate) -> usize {
-        let view = Arc::as_ptr(&found.view).addr();
-        let key = (self.change.log_table.table.oid, view, found.select.clone());
+        let key = (self.change.log_table.table.oid, ByAddress::of(&found.view), found.select.clone());
         let key = (key, found.refused.is_some());
         if let Some(place) = self.places.get(&key) {
             return *place;

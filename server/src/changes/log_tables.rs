@@ -6,17 +6,19 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use wire::pgoutput::{self, LogMessage};
 
+use super::by_address::ByAddress;
 use super::log_change::{LogChange, LogRows};
 use super::log_table::LogTable;
 use super::subscriptions::SubscribedTable;
+use crate::tenants::database::changes::ChangeTable;
 
 /// Descriptions of tables.
 #[derive(Default)]
 pub(super) struct LogTables {
     /// As they were received, by oids.
     relations: FxHashMap<u32, Bytes>,
-    /// Those that are subscribed to, by the address of what the catalog says of them.
-    subscribed: FxHashMap<usize, Arc<LogTable>>,
+    /// Those that are subscribed to, by what the catalog says of them.
+    subscribed: FxHashMap<ByAddress<ChangeTable>, Arc<LogTable>>,
 }
 
 /// The table whose row a message has.
@@ -57,16 +59,16 @@ impl LogTables {
 
     /// The table as the log has it.
     fn table(&mut self, subscribed: &SubscribedTable) -> Option<Arc<LogTable>> {
-        let address = Arc::as_ptr(&subscribed.table).addr();
-        if let Some(known) = self.subscribed.get(&address) {
+        let key = ByAddress::of(&subscribed.table);
+        if let Some(known) = self.subscribed.get(&key) {
             return Some(Arc::clone(known));
         }
         let relation = self.relations.get(&subscribed.table.oid)?;
         let LogMessage::Relation(relation) = pgoutput::decode(relation).ok()? else { return None };
         let table = Arc::new(LogTable::new(&relation, Arc::clone(&subscribed.table)));
-        // Those without subscribers: they are described anew when they are subscribed to again.
-        self.subscribed.retain(|_, known| Arc::strong_count(&known.table) > 1);
-        self.subscribed.insert(address, Arc::clone(&table));
+        // Those without subscribers are kept only by their entry, twice: they are described anew when they are subscribed to again.
+        self.subscribed.retain(|_, known| Arc::strong_count(&known.table) > 2);
+        self.subscribed.insert(key, Arc::clone(&table));
         Some(table)
     }
 }

@@ -1,13 +1,12 @@
 //! Which rows the viewers may see, which the database is asked before changes are sent.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
-use rustc_hash::FxHashMap;
-
+use super::by_address::ByAddress;
 use super::excluded::Excluded;
 use super::log_change::LogChange;
 use super::matching::{Match, Matches};
-use super::row_question::LookupContext;
+use super::row_question::{LookupContext, RowMatch};
 use super::table_lookup::{SeenRows, TableLookup};
 use super::tenant_changes::ChangesOfTenant;
 use crate::telemetry::codes::Code;
@@ -22,21 +21,7 @@ pub(super) async fn look_up(
     matches: &mut Matches,
     excluded: &mut Excluded,
 ) -> Result<(), DatabaseFailure> {
-    let mut lookups: FxHashMap<usize, TableLookup<'_>> = FxHashMap::default();
-    let mut has_lost_key = false;
-    for of_change in matches.found.chunk_by(|one, next| one.change == next.change) {
-        let change = &changes[of_change[0].change as usize];
-        let asked = of_change.iter().map(|one| (one.candidate, matches.candidate(*one)));
-        let mut asked = asked.filter(|(_, candidate)| candidate.is_looked_up()).peekable();
-        if asked.peek().is_none() {
-            continue;
-        }
-        has_lost_key |= change.log_table.has_lost_key();
-        let lookup = lookups
-            .entry(description(change))
-            .or_insert_with(|| TableLookup::new(change, context.row_match, matches.candidates.len()));
-        lookup.ask(of_change[0].change, change, asked);
-    }
+    let Lookups { tables, of_changes, has_lost_key } = Lookups::of(changes, matches, context.row_match);
     if has_lost_key {
         let reason = "the log does not have the primary key of rows by the names that it has now";
         let failure = DatabaseFailure::new(Code::RlsPolicyError, reason);
@@ -44,23 +29,24 @@ pub(super) async fn look_up(
             candidate.is_looked_up() && changes[one.change as usize].log_table.has_lost_key()
         });
     }
-    let mut seen = FxHashMap::default();
-    for (table, lookup) in lookups {
-        match lookup.run(context, excluded).await {
+    let mut seen: Vec<Option<SeenRows>> = Vec::with_capacity(tables.len());
+    for (index, lookup) in tables.into_iter().enumerate() {
+        seen.push(match lookup.run(context, excluded).await {
             // What concerns one table hides no rows of others.
             Err(failure) if !failure.is_passing() => {
                 matches.note_dropped(of_tenant, &failure, |one, candidate| {
-                    candidate.is_looked_up() && description(&changes[one.change as usize]) == table
+                    candidate.is_looked_up() && of_changes[one.change as usize] == Some(index)
                 });
+                None
             }
-            found => drop(seen.insert(table, found?)),
-        }
+            found => Some(found?),
+        });
     }
     let seen_by = |one: Match| {
-        let table = description(&changes[one.change as usize]);
-        seen.get(&table).map(|seen: &SeenRows| seen.is_visible(one))
+        let seen = seen[of_changes[one.change as usize]?].as_ref();
+        seen.map(|seen| seen.is_visible(one))
     };
-    if seen.values().any(|seen| seen.is_incomplete) {
+    if seen.iter().flatten().any(|seen| seen.is_incomplete) {
         matches.notify_dropped(of_tenant, |one, candidate| {
             candidate.is_looked_up() && seen_by(one) == Some(None)
         });
@@ -74,8 +60,37 @@ pub(super) async fn look_up(
     Ok(())
 }
 
-/// The description of the table of a change, by its address, which the change keeps. A table that has changed has two until all
-/// subscriptions to it were checked again, and the keys of one are not those of the other.
-fn description(change: &LogChange<'_>) -> usize {
-    Arc::as_ptr(&change.log_table.table).addr()
+/// The rows that are looked up.
+struct Lookups<'a> {
+    /// By descriptions of tables. A table that has changed has two until all subscriptions to it were checked again, and the keys of
+    /// one are not those of the other.
+    tables: Vec<TableLookup<'a>>,
+    /// The index of that of each change, if its row is looked up.
+    of_changes: Vec<Option<usize>>,
+    /// Whether the keys of some rows cannot be read.
+    has_lost_key: bool,
+}
+
+impl<'a> Lookups<'a> {
+    fn of(changes: &'a [LogChange<'a>], matches: &Matches, row_match: RowMatch) -> Self {
+        let (mut tables, mut indices) = (Vec::new(), HashMap::new());
+        let (mut of_changes, mut has_lost_key) = (vec![None; changes.len()], false);
+        for of_change in matches.found.chunk_by(|one, next| one.change == next.change) {
+            let number = of_change[0].change;
+            let change = &changes[number as usize];
+            let candidates = of_change.iter().map(|one| (one.candidate, matches.candidate(*one)));
+            let mut candidates = candidates.filter(|(_, candidate)| candidate.is_looked_up()).peekable();
+            if candidates.peek().is_none() {
+                continue;
+            }
+            has_lost_key |= change.log_table.has_lost_key();
+            let index = *indices.entry(ByAddress::of(&change.log_table.table)).or_insert_with(|| {
+                tables.push(TableLookup::new(change, row_match, matches.candidates.len()));
+                tables.len() - 1
+            });
+            of_changes[number as usize] = Some(index);
+            tables[index].add(number, change, candidates);
+        }
+        Self { tables, of_changes, has_lost_key }
+    }
 }

@@ -15,6 +15,7 @@
 //! | `row_question` | how the database is asked about rows |
 //! | `excluded`, `excluded_viewers`, `slow_filters`, `outage` | what the database is not asked for now, and how long changes wait for it |
 //! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
+//! | `by_address` | keys that stand for one object |
 //! | `notices` | what subscribers are notified of when they miss changes |
 //!
 //! A row takes this way: it is read from the write-ahead log by each node with subscribers, matched with these in memory, looked
@@ -23,6 +24,8 @@
 
 #[cfg(not(feature = "postgres"))]
 mod absent;
+#[cfg(feature = "postgres")]
+mod by_address;
 #[cfg(feature = "postgres")]
 mod check_turns;
 #[cfg(feature = "postgres")]

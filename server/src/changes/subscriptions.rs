@@ -200,13 +200,6 @@ impl State {
         })
     }
 
-    /// Those who have subscribed to one of these tables.
-    pub(super) fn subscribers_of_any(&self, tables: &[u32]) -> Vec<Arc<ChangeSubscriber>> {
-        self.subscribers_if(|subscribed| {
-            subscribed.entries.iter().any(|(table, _)| tables.contains(&table.oid))
-        })
-    }
-
     /// The tables that are subscribed to.
     pub(super) fn oids(&self) -> Vec<u32> {
         self.tables.keys().copied().collect()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
+use super::by_address::ByAddress;
 use super::excluded::Excluded;
 use super::excluded_viewers::Eligibility;
 use super::log_change::LogChange;
@@ -37,8 +38,7 @@ pub(super) struct TableLookup<'a> {
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Viewpoint {
     OfRole(Box<str>),
-    /// By the address of the viewer, which the candidates keep.
-    OfViewer(usize),
+    OfViewer(ByAddress<Viewer>),
 }
 
 /// The rows that a viewer may see, if they are among these.
@@ -64,7 +64,7 @@ impl Viewpoint {
     fn of(one: &Candidate) -> Self {
         match one.row_rights {
             RowRights::PerRole => Self::OfRole(one.viewer.role().into()),
-            _ => Self::OfViewer(Arc::as_ptr(&one.viewer).addr()),
+            _ => Self::OfViewer(ByAddress::of(&one.viewer)),
         }
     }
 }
@@ -84,8 +84,8 @@ impl<'a> TableLookup<'a> {
         }
     }
 
-    /// Asks for the row of a change, for these candidates.
-    pub(super) fn ask<'c>(
+    /// Adds the row of a change, for these candidates.
+    pub(super) fn add<'c>(
         &mut self,
         number: u32,
         change: &LogChange<'_>,

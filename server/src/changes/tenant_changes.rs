@@ -226,7 +226,7 @@ impl ChangesOfTenant {
         let Ok(unpublished) = database.unpublished(&database.spec.usage.publication, &tables).await else {
             return;
         };
-        let concerned = self.subscriptions.with(|state| state.subscribers_of_any(&unpublished));
+        let concerned = self.subscriptions.with(|state| state.subscribers_of(&unpublished));
         self.check_again(concerned).await;
     }
 
