@@ -84,7 +84,7 @@ async fn clients_of_each_node_receive_every_change_once() {
         expect_rows(client, 0..20).await;
         client.expect_quiet().await;
     }
-    nodes.stop().await;
+    Box::pin(nodes.stop()).await;
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn users_of_each_node_see_their_own_rows_and_new_tables_at_once() {
         assert_eq!((&data["table"], &data["record"]), (&json!("later"), &json!({"id": 7})));
         client.expect_quiet().await;
     }
-    nodes.stop().await;
+    Box::pin(nodes.stop()).await;
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn a_bus_that_is_away_costs_no_change() {
         client.expect_quiet().await;
     }
     expect_rows(&mut cas, 10..20).await;
-    nodes.stop().await;
+    Box::pin(nodes.stop()).await;
 }
 
 #[tokio::test]
