@@ -27,6 +27,7 @@
 //! | [`telemetry`] | logs and metrics |
 //! | [`close_reason`] | why the server closes a WebSocket, and with which code |
 //! | [`pem`] | files of certificates and keys |
+//! | [`outgoing`] | the client of HTTP requests that the server sends itself |
 //! | [`backoff`] | waits between attempts |
 //! | [`permit`], [`token_bucket`] | counts what is bounded: in number, such as sockets and users; in time, such as messages |
 //! | [`addresses`] | the same for each client address: WebSockets, calls without a valid token |
@@ -52,7 +53,7 @@
 //! 5. `wire` takes any bytes without panic, without unbounded memory, in linear time.
 //! 6. Only `edge` and the clients in `cli` use hyper and tungstenite, only `telemetry` exporters, only `settings::load` figment, only `bus::redis`
 //!    Redis, only `store` and `tenants::database` sqlx and SQL, only `tenants::database::log` pgwire-replication,
-//!    only `watch` notify, only `auth` jsonwebtoken and reqwest.
+//!    only `watch` notify, only `auth` jsonwebtoken, only `outgoing` and what sends requests with it reqwest.
 //! 7. One snapshot of the settings per operation.
 //! 8. A default is written once, in `Default`.
 //! 9. No tenant can see, slow down or name what belongs to another tenant.
@@ -77,6 +78,7 @@ pub mod drain;
 pub mod edge;
 pub mod node;
 pub mod openapi;
+pub mod outgoing;
 pub mod pem;
 pub mod permit;
 pub mod presence;

@@ -17,10 +17,11 @@ const LAYERS: [&[&str]; 8] = [
     &["auth", "tenants"],
 ];
 /// Below all layers: modules that every layer may use.
-const FOUNDATION: [&str; 15] = [
+const FOUNDATION: [&str; 16] = [
     "store",
     "bus",
     "telemetry",
+    "outgoing",
     "response",
     "query",
     "watch",
@@ -38,7 +39,7 @@ const FOUNDATION: [&str; 15] = [
 const SLICES: &[&str] = LAYERS[5];
 
 /// External crates that one module hides from the rest: the crate, and the path that may name it. TLS has two of them.
-const CONFINED: [(&str, &str); 24] = [
+const CONFINED: [(&str, &str); 27] = [
     ("hyper", "server/src/edge/"),
     ("hyper", "server/src/cli/http_client.rs"),
     ("hyper_util", "server/src/edge/"),
@@ -56,7 +57,10 @@ const CONFINED: [(&str, &str); 24] = [
     ("tokio_tungstenite", "server/src/cli/probe/"),
     ("figment", "server/settings/src/load/merge.rs"),
     ("jsonwebtoken", "server/src/auth/"),
+    ("reqwest", "server/src/outgoing.rs"),
     ("reqwest", "server/src/auth/jwks/"),
+    ("reqwest", "server/src/telemetry/push/"),
+    ("flate2", "server/src/telemetry/push/"),
     ("notify", "server/src/watch"),
     ("redis", "server/src/bus/"),
     ("sqlx", "server/src/store/"),

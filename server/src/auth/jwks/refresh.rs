@@ -12,6 +12,7 @@ use tracing::info;
 use super::Shared;
 use super::fetch::{self, FetchError, Fetcher};
 use crate::auth::key_set::KeySet;
+use crate::outgoing::with_sources;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::metrics::TenantMetrics;
 use crate::telemetry::reports::Reports;
@@ -93,7 +94,7 @@ impl RefreshTask {
         self.metrics.jwks_failures.increment(1);
         self.failures += 1;
         if self.failures == 1 {
-            let (url, error) = (fetch::redacted(&self.shared.url), error.with_sources());
+            let (url, error) = (fetch::redacted(&self.shared.url), with_sources(error));
             let report = Code::JwksUnavailable.at(Scope::Log);
             self.reports.record(report, format_args!("{url}: {error}; keys fetched before stay valid"));
         }
