@@ -17,6 +17,7 @@ use metrics::Label;
 use settings::MetricsFormat;
 
 use self::registry::SeriesRegistry;
+use self::series::Selection;
 use super::fan_out::Exporter;
 
 /// The page of one server. Not installed globally: two servers in one process, as in tests, have separate metrics.
@@ -54,8 +55,18 @@ impl Prometheus {
     /// The page, in Prometheus' text format.
     pub fn render(&self) -> String {
         self.run_upkeep();
+        self.page_of(Selection::All)
+    }
+
+    /// The same in two pages: the series of no tenant, and those of tenants.
+    pub fn render_apart(&self) -> [String; 2] {
+        self.run_upkeep();
+        [Selection::OfNoTenant, Selection::OfTenants].map(|selection| self.page_of(selection))
+    }
+
+    fn page_of(&self, selection: Selection) -> String {
         let mut page = String::new();
-        self.registry.write(&mut page);
+        self.registry.write(selection, &mut page);
         // A comment to Prometheus; to whatever scrapes upstream, the sign that the page is complete
         // (docs/protocol/http.md#metrics-endpoint).
         page.push_str("# EOF\n");
@@ -123,7 +134,7 @@ realtime_tenants_replay_count{region=\"eu\",tenant=\"acme\"} 3
         assert!(page.render().contains("a_total{tenant=\"acme\"} 3\n"));
         page.registry.look_at_tenants(Instant::now() + shown_tenants::IDLE_MAX);
         let mut left_out = String::new();
-        page.registry.write(&mut left_out);
+        page.registry.write(Selection::All, &mut left_out);
         assert_eq!(left_out, "");
         counter.increment(1);
         assert!(page.render().contains("a_total{tenant=\"acme\"} 4\n"));
@@ -141,6 +152,22 @@ realtime_tenants_replay_count{region=\"eu\",tenant=\"acme\"} 3
         assert!(page.render().contains("a_total{tenant=\"acme\"} 1\n"));
         drop(clone);
         assert_eq!(page.render(), "# TYPE b_total counter\nb_total 2\n\n# EOF\n");
+    }
+
+    #[test]
+    fn the_series_of_tenants_have_a_page_of_their_own_where_a_metric_has_both() {
+        let page = Prometheus::new(None, MetricsFormat::Prometheus);
+        let exporter = page.exporter();
+        let handles =
+            ["nil", "acme"].map(|tenant| exporter.register_counter(&of_tenant("a_total", tenant), &METADATA));
+        exporter.register_counter(&"b_total".into(), &METADATA).increment(1);
+        let [of_node, of_tenants] = page.render_apart();
+        assert_eq!(
+            of_node,
+            "# TYPE a_total counter\na_total{tenant=\"nil\"} 0\n\n# TYPE b_total counter\nb_total 1\n\n# EOF\n"
+        );
+        assert_eq!(of_tenants, "# TYPE a_total counter\na_total{tenant=\"acme\"} 0\n\n# EOF\n");
+        drop(handles);
     }
 
     #[test]

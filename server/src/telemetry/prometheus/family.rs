@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
-use super::series::Series;
+use super::series::{Selection, Series};
 
 /// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +63,10 @@ impl Family {
         self.snapshot().iter().for_each(|series| series.note_activity());
     }
 
-    /// Writes its lines, if it has series that are shown.
-    pub(super) fn write(&self, name: &str, page: &mut String) {
+    /// Writes its lines, if it has such series that are shown.
+    pub(super) fn write(&self, name: &str, selection: Selection, page: &mut String) {
         let series = self.snapshot();
-        let mut shown = series.iter().filter(|series| series.is_shown()).peekable();
+        let mut shown = series.iter().filter(|series| series.is_shown_in(selection)).peekable();
         if shown.peek().is_none() {
             return;
         }

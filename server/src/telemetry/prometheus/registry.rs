@@ -12,7 +12,7 @@ use settings::MetricsFormat;
 
 use super::buckets::Buckets;
 use super::family::{Family, MetricType};
-use super::series::{Series, SeriesValue};
+use super::series::{Selection, Series, SeriesValue};
 use super::shown_tenants::ShownTenants;
 use crate::telemetry::bounds;
 use crate::telemetry::process::CPU_SECONDS;
@@ -42,9 +42,9 @@ impl SeriesRegistry {
         self.tenants.lock().update(now);
     }
 
-    /// Writes the lines of all metrics.
-    pub(super) fn write(&self, page: &mut String) {
-        self.families().iter().for_each(|(name, family)| family.write(name, page));
+    /// Writes the lines of all metrics that have such series.
+    pub(super) fn write(&self, selection: Selection, page: &mut String) {
+        self.families().iter().for_each(|(name, family)| family.write(name, selection, page));
     }
 
     fn families(&self) -> Vec<(Box<str>, Arc<Family>)> {

@@ -18,6 +18,14 @@ pub(super) enum SeriesValue {
     Histogram(Arc<Buckets>),
 }
 
+/// The series of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Selection {
+    All,
+    OfNoTenant,
+    OfTenants,
+}
+
 /// One set of labels of a metric, with its value.
 pub(super) struct Series {
     /// As they are written between braces.
@@ -43,9 +51,12 @@ impl Series {
         self.tenant.is_none() || handles > 1
     }
 
-    /// Whether it is on the page.
-    pub(super) fn is_shown(&self) -> bool {
-        self.tenant.as_ref().is_none_or(|tenant| tenant.is_shown())
+    /// Whether it is on a page with these series.
+    pub(super) fn is_shown_in(&self, selection: Selection) -> bool {
+        match &self.tenant {
+            None => selection != Selection::OfTenants,
+            Some(tenant) => selection != Selection::OfNoTenant && tenant.is_shown(),
+        }
     }
 
     /// Notes that its tenant is active, if something was counted since this was called before, or if a gauge is not zero.
