@@ -24,6 +24,7 @@ mod history;
 mod limits;
 mod load;
 mod marks;
+mod metrics_push;
 mod network;
 mod note;
 mod outbox;
@@ -57,6 +58,7 @@ pub use database_address::DatabaseAddress;
 pub use history::History;
 pub use limits::Limits;
 pub use load::{EffectiveKey, Loaded, Sources, environment};
+pub use metrics_push::MetricsPush;
 pub use network::{NetworkError, parse_network};
 pub use note::Note;
 pub use outbox::Outbox;
@@ -109,7 +111,7 @@ pub struct Settings {
     pub regions: Regions,
     /// Tokens of operators, for status, metrics and administration.
     pub admin: Admin,
-    /// Logs.
+    /// Logs and metrics.
     pub telemetry: Telemetry,
     /// Further tenants, by id.
     #[schemars(extend("x-reload" = "live", "x-names" = "tenant"))]

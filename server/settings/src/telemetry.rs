@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{marks, units};
+use crate::{MetricsPush, marks, units};
 
 /// Logs and metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -68,6 +68,9 @@ pub struct Telemetry {
     /// How metrics are written, for dashboards and alerts that were made for Supabase Realtime.
     #[schemars(extend("x-reload" = "restart"))]
     pub metrics_format: MetricsFormat,
+
+    /// Metrics that are sent to an address.
+    pub push: MetricsPush,
 }
 
 impl Default for Telemetry {
@@ -84,6 +87,7 @@ impl Default for Telemetry {
             log_queue_bytes: ByteSize::mib(8),
             tenant_metrics: 1_000,
             metrics_format: MetricsFormat::default(),
+            push: MetricsPush::default(),
         }
     }
 }

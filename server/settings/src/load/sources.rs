@@ -174,6 +174,7 @@ impl ReadLayers {
         let Self { files, secret_files, layers, mut notes, merged, .. } = self;
         notes.extend(secrets::remarks(&settings));
         notes.extend(settings.store_remark());
+        notes.extend(settings.metrics_push_remark());
         let mut loaded = Loaded { settings, notes, values, files, secret_files, merged, layers };
         let padded = padding::notes(&loaded);
         loaded.notes.extend(padded);

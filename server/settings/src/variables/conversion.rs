@@ -21,6 +21,8 @@ pub(crate) enum Conversion {
     Inverted,
     /// A JSON object.
     Json,
+    /// Names and values: `a=b,c=d`.
+    Pairs,
     /// The only item of a list, whatever stands in it.
     SingleItem,
     /// Whether TLS is used.
@@ -40,6 +42,16 @@ fn truth(word: &str) -> Result<bool, &'static str> {
         Value::Bool(value) => Ok(value),
         _ => Err("one of true, 1, false, 0"),
     }
+}
+
+/// An object of names and values. Empty items are left out, as upstream does.
+fn pairs(text: &str) -> Result<Value, &'static str> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let pair = |item: &str| match item.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.trim().into())),
+        _ => Err("names and values such as name=value,name=value"),
+    };
+    items.map(pair).collect::<Result<_, _>>().map(Value::Object)
 }
 
 impl Conversion {
@@ -84,6 +96,7 @@ impl Conversion {
                 Ok(Value::Object(object)) => Ok(Some(Value::Object(object))),
                 _ => Err(r#"a JSON object such as {"name": "value"}"#),
             },
+            Self::Pairs => pairs(word).map(Some),
             Self::SingleItem if word.is_empty() => Ok(Some(Value::Array(Vec::new()))),
             Self::SingleItem => Ok(Some(vec![text].into())),
             Self::Seed => Ok(word.eq_ignore_ascii_case("true").then(|| "realtime-dev".into())),
@@ -108,6 +121,7 @@ impl Conversion {
             Self::LogLevel => "eight levels become five",
             Self::Inverted => "inverted",
             Self::Json => "as JSON",
+            Self::Pairs => "as `name=value,name=value`",
             Self::Tls => "`true` is `require`, `false` is `off`",
             Self::WrittenForm => "`true` is `current`, `false` is `legacy`",
             Self::Seed => "`true` is `realtime-dev`",

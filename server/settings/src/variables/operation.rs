@@ -7,10 +7,6 @@ const fn janitor(names: &'static [&'static str]) -> Variable {
     Variable::planned(names, PlannedFeature::Janitor)
 }
 
-const fn pusher(names: &'static [&'static str]) -> Variable {
-    Variable::planned(names, PlannedFeature::MetricsPusher)
-}
-
 const CONSOLE: &str =
     "log lines go to standard error; set telemetry.log_format to json and collect them there";
 
@@ -37,14 +33,23 @@ pub(super) const ROWS: &[Variable] = &[
     janitor(&["METRICS_CLEANER_SCHEDULE_TIMER_IN_MS"]),
     Variable::ignored(&["METRICS_RPC_TIMEOUT_IN_MS"], "each node exposes its own metrics"),
     Variable::ignored(&["PROM_POLL_RATE"], "metrics are current whenever they are scraped"),
-    pusher(&["METRICS_PUSHER_ENABLED"]),
-    pusher(&["METRICS_PUSHER_URL"]),
-    pusher(&["METRICS_PUSHER_USER"]),
-    pusher(&["METRICS_PUSHER_AUTH"]).secret(),
-    pusher(&["METRICS_PUSHER_INTERVAL_MS"]),
-    pusher(&["METRICS_PUSHER_TIMEOUT_MS"]),
-    pusher(&["METRICS_PUSHER_COMPRESS"]),
-    pusher(&["METRICS_PUSHER_EXTRA_LABELS"]),
+    Variable::sets(&["METRICS_PUSHER_ENABLED"], &[verbatim("telemetry.push.enabled")]),
+    Variable::sets(&["METRICS_PUSHER_URL"], &[verbatim("telemetry.push.url")]).secret(),
+    Variable::sets(&["METRICS_PUSHER_USER"], &[verbatim("telemetry.push.user")]),
+    Variable::sets(&["METRICS_PUSHER_AUTH"], &[verbatim("telemetry.push.auth")]).secret(),
+    Variable::sets(
+        &["METRICS_PUSHER_INTERVAL_MS"],
+        &[converted("telemetry.push.interval", Conversion::Milliseconds)],
+    ),
+    Variable::sets(
+        &["METRICS_PUSHER_TIMEOUT_MS"],
+        &[converted("telemetry.push.timeout", Conversion::Milliseconds)],
+    ),
+    Variable::sets(&["METRICS_PUSHER_COMPRESS"], &[verbatim("telemetry.push.compress")]),
+    Variable::sets(
+        &["METRICS_PUSHER_EXTRA_LABELS"],
+        &[converted("telemetry.push.extra_labels", Conversion::Pairs)],
+    ),
     Variable::sets(&["LOG_LEVEL"], &[converted("telemetry.log_level", Conversion::LogLevel)]),
     Variable::unsupported(&["LOGS_ENGINE"], CONSOLE),
     Variable::unsupported(&["LOGFLARE_LOGGER_BACKEND_URL"], CONSOLE),

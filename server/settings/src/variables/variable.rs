@@ -41,7 +41,6 @@ pub(crate) struct TargetKey {
 pub(crate) enum PlannedFeature {
     Dashboard,
     Janitor,
-    MetricsPusher,
     OpenTelemetry,
     Webhooks,
 }
@@ -52,7 +51,6 @@ impl PlannedFeature {
         match self {
             Self::Dashboard => "the dashboard is",
             Self::Janitor => "the janitor is",
-            Self::MetricsPusher => "the metrics pusher is",
             Self::OpenTelemetry => "OpenTelemetry is",
             Self::Webhooks => "webhooks are",
         }
