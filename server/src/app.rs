@@ -2,6 +2,7 @@
 
 mod builder;
 mod internal;
+mod metrics_push;
 mod store;
 mod store_listener;
 mod store_maintenance;
@@ -108,6 +109,7 @@ impl Server {
         tasks.spawn(announcer::run(Arc::clone(&node), stopping.clone()));
         tasks.spawn(broadcast::history::run_sweeper(Arc::clone(&node), stopping.clone()));
         tasks.spawn(maintain_metrics(Arc::clone(&node), stopping.clone()));
+        tasks.spawn(metrics_push::run(Arc::clone(&node), address, stopping.clone()));
         tasks.spawn(store_listener::run(Arc::clone(&node), stopping.clone()));
         tasks.spawn(store_maintenance::run(Arc::clone(&node), tables, stopping.clone()));
         if let Some(certificates) = certificates {

@@ -37,7 +37,8 @@ use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, Uri};
 use hub::{Hub, HubBuilder, MemoryBudget, NodeId, TenantMemory};
 use parking_lot::Mutex;
-use settings::Settings;
+use settings::{MetricsPush, Settings};
+use tokio::sync::watch;
 
 use crate::addresses;
 use crate::auth::jwks::JwksSources;
@@ -99,6 +100,7 @@ pub struct Node {
     pub metrics: Arc<Metrics>,
     /// The exporter behind `/metrics`.
     pub prometheus: Prometheus,
+    metrics_push: watch::Sender<MetricsPush>,
     /// Reports on what concerns no tenant in particular, in the log and in counters.
     pub reports: Reports,
 }
@@ -160,6 +162,7 @@ impl Node {
                 Some(bounds) => hub.relayed(bounds).build(),
             },
             unverified: UnverifiedCallers::per_second(unverified_rate(&settings)),
+            metrics_push: watch::Sender::new(settings.telemetry.push.clone()),
             offload: Offload::beside(settings.server.worker_threads),
             settings: ArcSwap::from_pointee(settings),
             tenants,
@@ -204,8 +207,18 @@ impl Node {
         self.unverified.set_rate(unverified_rate(&settings));
         self.metrics.line_limits.apply(&settings.telemetry);
         self.prometheus.show_tenants(settings.telemetry.tenant_metrics);
+        self.metrics_push.send_if_modified(|push| {
+            let has_changed = *push != settings.telemetry.push;
+            push.clone_from(&settings.telemetry.push);
+            has_changed
+        });
         self.tenants.apply(&settings);
         self.reloading.applied();
+    }
+
+    /// The settings of pushing metrics, and changes of them.
+    pub fn metrics_push(&self) -> watch::Receiver<MetricsPush> {
+        self.metrics_push.subscribe()
     }
 
     /// The memory that this process may use.

@@ -268,6 +268,10 @@ codes! {
     JwksKeyUnusable: Warning, [Log], "<which, and why>";
     /// A token with a valid signature has a time in milliseconds instead of seconds. Ours.
     JwtTimeInMilliseconds: Warning, [Log], "<which claim, and what follows>";
+    /// Metrics could not be sent to `telemetry.push.url` in `telemetry.push.timeout`. They are not sent again.
+    MetricsPusherTimeout: Error, [Log], "<which> could not be pushed to <address>: <why>";
+    /// Metrics could not be sent to `telemetry.push.url`, or were not accepted. They are not sent again.
+    MetricsPusherFailed: Error, [Log], "<which> could not be pushed to <address>: <why>";
     /// A request for an operator endpoint without a valid operator token. Ours.
     OperatorDenied: Warning, [Http], "<why>";
 }
@@ -312,7 +316,14 @@ mod tests {
             "MigrationsFailedToRun",
             "PartitionCreationFailed",
         ];
-        let of_services = ["BusAway", "BusPresenceRefused", "RealtimeNodeDisconnected", "JwksUnavailable"];
+        let of_services = [
+            "BusAway",
+            "BusPresenceRefused",
+            "RealtimeNodeDisconnected",
+            "JwksUnavailable",
+            "MetricsPusherTimeout",
+            "MetricsPusherFailed",
+        ];
         assert_eq!(names, [&of_databases[..], &of_services].concat());
     }
 }

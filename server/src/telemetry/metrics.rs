@@ -94,6 +94,10 @@ metrics! {
         pub socket_buffers: Gauge = "realtime_socket_buffers_bytes",
         /// Log lines that clients caused and that were summed up or left out, because there were too many (telemetry.log_lines_unverified, telemetry.log_lines_per_tenant, telemetry.log_bytes_per_second).
         pub log_lines_suppressed: Counter = "realtime_log_lines_suppressed_total",
+        /// Requests with metrics that were sent to telemetry.push.url, two each interval.
+        pub metrics_pushes: Counter = "realtime_metrics_pushes_total",
+        /// Requests with metrics that were not accepted with a status 2xx in time (telemetry.push.timeout), and are not sent again.
+        pub metrics_push_failures: Counter = "realtime_metrics_push_failures_total",
         /// 1 while the store of tenants can be used, else 0.
         pub store_connected: Gauge = "realtime_store_connected",
         /// Seconds since the server started.

@@ -11,6 +11,7 @@ mod machine;
 pub mod metrics;
 pub mod process;
 pub mod prometheus;
+pub mod push;
 pub mod reference;
 pub mod reports;
 pub mod request_context;

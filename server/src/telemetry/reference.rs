@@ -245,6 +245,9 @@ fn action(code: Code) -> &'static str {
             "See why the address of the key set cannot be fetched; tokens with new keys are refused meanwhile."
         }
         Code::JwksKeyUnusable => "Nothing if other keys of the set sign the tokens; otherwise mend the set.",
+        Code::MetricsPusherTimeout | Code::MetricsPusherFailed => {
+            "See why the receiver at `telemetry.push.url` does not accept the metrics: the line has its status or the error. Clients notice nothing."
+        }
         Code::OperatorDenied => {
             "Sign the token with `admin.jwt_secret`; if it was no operator, close the path in the proxy."
         }

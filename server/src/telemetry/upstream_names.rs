@@ -57,6 +57,8 @@ pub(super) const CODES: &[Equivalent] = &[
     ("UnableToEncodeJson", "none"),
     ("UnknownErrorOnController", "none: status 500"),
     ("UnknownErrorOnChannel", "none"),
+    ("MetricsPusherTaskExited", "`MetricsPusherFailed`"),
+    ("MetricsPusherException", "`MetricsPusherFailed`"),
     ("ClientPresenceRateLimitReached", "none: presence calls that come too fast are coalesced"),
 ];
 

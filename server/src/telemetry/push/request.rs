@@ -1,0 +1,126 @@
+//! One request with a page of metrics.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, InvalidHeaderValue};
+use http::{HeaderValue, StatusCode};
+use reqwest::{Client, RequestBuilder, Url};
+use secrecy::ExposeSecret;
+use settings::MetricsPush;
+
+use crate::outgoing::NoTrustStore;
+
+/// The label of the process, as a scrape has it.
+const INSTANCE: &str = "instance";
+
+/// Why a page was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PushError {
+    #[error(transparent)]
+    TrustStore(#[from] NoTrustStore),
+    #[error("the address cannot be used")]
+    Address,
+    #[error("`telemetry.push.auth` cannot be the value of a header")]
+    Auth(#[from] InvalidHeaderValue),
+    #[error("the request failed")]
+    Request(#[from] reqwest::Error),
+    #[error("the answer was {0}")]
+    Status(StatusCode),
+}
+
+impl PushError {
+    /// Whether there was no answer in time.
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(self, Self::Request(error) if error.is_timeout())
+    }
+}
+
+/// A page as it is sent.
+pub(super) enum PushedPage {
+    Plain(String),
+    Gzip(Vec<u8>),
+}
+
+impl PushedPage {
+    /// The body with this page, compressed if the settings ask for that.
+    pub(super) fn of(page: String, push: &MetricsPush) -> Self {
+        if !push.compress {
+            return Self::Plain(page);
+        }
+        // Level 1: a page has the same words in every line, so that more work saves little.
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        let written = gzip.write_all(page.as_bytes()).and_then(|()| gzip.finish());
+        Self::Gzip(written.expect("a vector takes everything"))
+    }
+}
+
+/// What all requests have in common.
+pub(super) struct Template<'a> {
+    pub(super) push: &'a MetricsPush,
+    /// The label `instance`, unless the settings have one.
+    pub(super) instance: &'a str,
+}
+
+impl Template<'_> {
+    /// Sends a page, once.
+    pub(super) async fn send(&self, client: &Client, body: PushedPage) -> Result<(), PushError> {
+        let request = client.post(self.url()?).timeout(self.push.timeout).header(CONTENT_TYPE, "text/plain");
+        let request = self.authorized(request)?;
+        let request = match body {
+            PushedPage::Plain(page) => request.body(page),
+            PushedPage::Gzip(bytes) => request.header(CONTENT_ENCODING, "gzip").body(bytes),
+        };
+        // Without the URL, which may contain a password; the log line has its redacted form.
+        let status = request.send().await.map_err(reqwest::Error::without_url)?.status();
+        if status.is_success() { Ok(()) } else { Err(PushError::Status(status)) }
+    }
+
+    /// The address, with the labels as parameters.
+    fn url(&self) -> Result<Url, PushError> {
+        let mut url = self.push.target().and_then(|url| Url::parse(url).ok()).ok_or(PushError::Address)?;
+        let labels = &self.push.extra_labels;
+        let own = (!labels.contains_key(INSTANCE)).then_some((INSTANCE, self.instance));
+        let labels = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(own);
+        url.query_pairs_mut()
+            .extend_pairs(labels.map(|(name, value)| ("extra_label", format!("{name}={value}"))));
+        Ok(url)
+    }
+
+    /// The request with the header `Authorization`, if there is something for it.
+    fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, PushError> {
+        let Some(auth) = self.push.auth.as_ref().map(ExposeSecret::expose_secret) else {
+            return Ok(request);
+        };
+        if !auth.contains(' ') {
+            return Ok(request.basic_auth(&self.push.user, Some(auth)));
+        }
+        let mut value = HeaderValue::from_str(auth)?;
+        value.set_sensitive(true);
+        Ok(request.header(AUTHORIZATION, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_added_to_the_parameters_of_the_address() {
+        let mut push = MetricsPush {
+            enabled: true,
+            url: Some("https://a.example/import?key=k".into()),
+            ..MetricsPush::default()
+        };
+        let url = |push: &MetricsPush| {
+            Template { push, instance: "host:8080" }.url().expect("an address").to_string()
+        };
+        assert_eq!(url(&push), "https://a.example/import?key=k&extra_label=instance%3Dhost%3A8080");
+        push.extra_labels = [("env", "a&b"), ("instance", "one")].map(|(k, v)| (k.into(), v.into())).into();
+        assert_eq!(
+            url(&push),
+            "https://a.example/import?key=k&extra_label=env%3Da%26b&extra_label=instance%3Done"
+        );
+    }
+}
