@@ -103,6 +103,28 @@ fn the_line_in_json_has_the_same_fields_and_no_password() {
 }
 
 #[test]
+fn the_line_about_pushed_metrics_and_those_about_its_failures_have_no_secret() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
+    command.arg("serve").current_dir(folder.path()).env_clear().envs([
+        ("HOST", "127.0.0.1"),
+        ("PORT", "0"),
+        ("JWT_SECRET", "users, of thirty-two bytes or more than that"),
+        ("METRICS_PUSHER_ENABLED", "true"),
+        ("METRICS_PUSHER_URL", "http://ann:hush@127.0.0.1:1/import?key=hush"),
+        ("METRICS_PUSHER_AUTH", "Bearer hush"),
+        ("METRICS_PUSHER_INTERVAL_MS", "100"),
+        ("REALTIME__TELEMETRY__LOG_LEVEL", "trace"),
+    ]);
+    let server = ServerProcess::start(command);
+    let address = "http://…@127.0.0.1:1/import?…";
+    server.log_line(&format!("Pushing metrics to {address} every 100ms"));
+    let line = server.log_line("MetricsPusherFailed");
+    assert!(line.contains(&format!("could not be pushed to {address}: the request failed: ")), "{line}");
+    assert!(!server.log().contains("hush"), "{}", server.log());
+}
+
+#[test]
 fn memory_that_is_not_there_is_remarked() {
     let folder = tempfile::tempdir().expect("a folder");
     let line = log_line(folder.path(), &[("REALTIME__SERVER__MEMORY_BUDGET", "900 TiB")], "is more than");

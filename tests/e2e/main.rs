@@ -32,6 +32,7 @@ mod large_messages;
 mod limits;
 mod memory;
 mod metrics;
+mod metrics_push;
 mod openapi;
 mod outbox;
 mod ping;
