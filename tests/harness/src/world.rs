@@ -27,7 +27,8 @@ use crate::{WAIT_MAX, panics};
 pub struct World {
     server: Mutex<Option<Server>>,
     endpoint: Endpoint,
-    settings: Mutex<Settings>,
+    /// Boxed, because futures that stop several servers have these by value.
+    settings: Mutex<Box<Settings>>,
     token_issuer: TokenIssuer,
     api: OnceLock<Api>,
 }
@@ -95,7 +96,7 @@ impl World {
         change(&mut settings);
         let server = extend(Server::builder(settings.clone())).start().await.expect("the server starts");
         let endpoint = Endpoint::at(server.address());
-        let (server, settings) = (Mutex::new(Some(server)), Mutex::new(settings));
+        let (server, settings) = (Mutex::new(Some(server)), Mutex::new(Box::new(settings)));
         World { server, endpoint, settings, token_issuer, api: OnceLock::new() }
     }
 
@@ -127,7 +128,7 @@ impl World {
     pub fn apply(&self, change: impl FnOnce(&mut Settings)) {
         let mut settings = self.settings.lock().expect("no test panics here");
         change(&mut settings);
-        self.node().apply(settings.clone());
+        self.node().apply((**settings).clone());
     }
 
     /// The node of the server, for what a client cannot cause.
@@ -150,7 +151,7 @@ impl World {
 
     /// A server that is started and stopped elsewhere, and accepts the tokens of `token_issuer`.
     pub fn at(address: SocketAddr, token_issuer: TokenIssuer) -> World {
-        let settings = Mutex::new(Settings::default());
+        let settings = Mutex::new(Box::default());
         let endpoint = Endpoint::at(address);
         World { server: Mutex::new(None), endpoint, settings, token_issuer, api: OnceLock::new() }
     }
