@@ -191,9 +191,13 @@ async fn tables_are_those_of_the_publication_and_names_are_no_patterns() {
     let canonical: Vec<_> =
         checked[0].tables.iter().map(|table| table.filters[0].canonical[0].as_deref()).collect();
     assert_eq!(canonical, [Some("7"), Some("07"), Some("7")]);
-    let elsewhere =
-        catalog.database.check_joins("other", "authenticated", &[&[for_table("a_b")]]).await.unwrap();
-    assert!(elsewhere[0].is_err());
+    let elsewhere = async |publication: &str| {
+        catalog.database.check_joins(publication, "authenticated", &[&[for_table("a_b")]]).await
+    };
+    let missing = elsewhere("other").await.unwrap_err();
+    assert_eq!(missing.reason, "the publication `other` does not exist");
+    catalog.postgres.sql("CREATE PUBLICATION other FOR TABLE notes");
+    assert!(elsewhere("other").await.unwrap()[0].is_err());
 }
 
 #[tokio::test]
