@@ -149,7 +149,6 @@ fn changed_rows<'a>(change: &LogChange<'a>, layout: &'a ChangeLayout, is_guarded
         LogRows::Update { new, old } => {
             let (old_record, unchanged_from) = match old {
                 Some(OldRow::Full(old)) => (image(&layout.record, old), Some(old)),
-                Some(OldRow::Key(old)) if is_guarded => (image(&layout.key, old), None),
                 Some(OldRow::Key(old)) => (image(&layout.identity, old), None),
                 None => (image(&layout.identity, new), None),
             };

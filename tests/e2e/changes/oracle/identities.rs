@@ -81,7 +81,8 @@ async fn rows_of_before_are_what_the_replica_identity_has_of_them() {
         let first = seen(&oracle);
         assert_eq!((&data["record"], &data["errors"]), (&first, &Value::Null), "{definition}");
 
-        write(r#"UPDATE oracle."Odd, ""table" SET n = 2"#);
+        // The columns of some identities change too, so that the log has their values of before.
+        write(r#"UPDATE oracle."Odd, ""table" SET n = 2, k = 'l'"#);
         let (_, data) = change(&mut client).await;
         let second = seen(&oracle);
         let (key, index) = (columns_of(&oracle, "indisprimary"), columns_of(&oracle, "indisreplident"));
