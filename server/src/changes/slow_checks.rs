@@ -6,6 +6,9 @@
 /// After so many times the pause is as long as it gets.
 const DOUBLINGS: u32 = 5;
 
+/// How many times longer that is.
+pub(super) const SLOWEST_PAUSE: u32 = 1 << DOUBLINGS;
+
 /// So many checks may take too long beside others that do not.
 const BESIDE_OTHERS: u32 = 5;
 

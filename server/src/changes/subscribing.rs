@@ -10,7 +10,7 @@ use hub::JoinConfirmation;
 use tokio::time::sleep;
 
 use super::checking::CheckOutcome;
-use super::slow_checks::SlowChecks;
+use super::slow_checks::{SLOWEST_PAUSE, SlowChecks};
 use super::subscriber::ChangeSubscriber;
 use super::tenant_changes::{ChangesOfTenant, UNANSWERED};
 use crate::auth::NO_CHANNEL_MEMORY;
@@ -123,10 +123,12 @@ async fn until_settled(
                     pauses = times;
                     failed(not_available(TOO_SLOW));
                 }
-                None => {
-                    changes.subscriptions.with(|state| state.remove_entries(subscriber));
-                    return Some(Err(format!("Unable to subscribe to changes: {TOO_SLOW}")));
+                // What was checked before goes on, and is checked again for as long as it takes.
+                None if changes.subscriptions.with(|state| state.has_entries(subscriber)) => {
+                    pauses = SLOWEST_PAUSE;
+                    failed(not_available(TOO_SLOW));
                 }
+                None => return Some(Err(format!("Unable to subscribe to changes: {TOO_SLOW}"))),
             },
             Attempt::Outdated => {}
         }

@@ -12,7 +12,9 @@ use super::role_view::RoleView;
 use super::subscriber::ChangeSubscriber;
 use super::viewer::Viewer;
 use crate::auth::Claims;
-use crate::tenants::database::changes::{ChangeTable, CheckedBinding, TableRights};
+use crate::tenants::database::changes::{
+    ChangeTable, CheckedBinding, CheckedFilter, CheckedTable, TableRights,
+};
 
 /// The subscriptions of a tenant.
 #[derive(Debug, Default)]
@@ -31,8 +33,11 @@ pub(super) struct State {
     left: usize,
 }
 
-/// Bytes of an entry of an index. Those of one table for each binding are charged with the join.
+/// Bytes of an entry of an index, without its conditions.
 const ENTRY_BYTES: usize = 320;
+
+/// Bytes of a condition, without the texts that it is compared with, of which each entry has its own.
+const FILTER_BYTES: usize = 160;
 
 /// A subscriber, and where its bindings are.
 #[derive(Debug)]
@@ -70,10 +75,19 @@ pub(super) struct CheckedSubscription {
 }
 
 impl CheckedSubscription {
-    fn more_tables_than_bindings(&self) -> usize {
-        let tables: usize = self.bindings.iter().map(|binding| binding.tables.len()).sum();
-        tables.saturating_sub(self.bindings.len())
+    /// Bytes of the entries, but those of one table for each binding, which are charged with the join.
+    fn more_entry_bytes(&self) -> usize {
+        self.bindings.iter().flat_map(|binding| binding.tables.iter().skip(1)).map(entry_bytes).sum()
     }
+}
+
+fn entry_bytes(table: &CheckedTable) -> usize {
+    let of_condition = |filter: &CheckedFilter| {
+        let canonical =
+            filter.canonical.iter().map(|text| size_of_val(text) + text.as_deref().map_or(0, str::len));
+        FILTER_BYTES + filter.value.len() + canonical.sum::<usize>()
+    };
+    ENTRY_BYTES + table.filters.iter().map(of_condition).sum::<usize>()
 }
 
 impl Subscriptions {
@@ -120,7 +134,7 @@ impl State {
             Subscribed { subscriber: Arc::clone(subscriber), entries: Vec::new(), charge }
         };
         let subscribed = self.subscribers.entry(subscriber.id).or_insert_with(new);
-        if !subscribed.charge.try_resize(checked.more_tables_than_bindings() * ENTRY_BYTES) {
+        if !subscribed.charge.try_resize(checked.more_entry_bytes()) {
             subscribed.charge.resize(0);
             memory.count_refusal(MemoryKind::Sessions);
             return Err(OutOfMemory);
@@ -176,6 +190,11 @@ impl State {
             self.left = 0;
             self.viewers.retain(|_, viewer| viewer.strong_count() > 0);
         }
+    }
+
+    /// Whether a subscriber has subscribed to a table.
+    pub(super) fn has_entries(&self, subscriber: &ChangeSubscriber) -> bool {
+        self.subscribers.get(&subscriber.id).is_some_and(|subscribed| !subscribed.entries.is_empty())
     }
 
     /// Removes the subscriptions of a subscriber, which stays.
