@@ -23,6 +23,9 @@ metrics! {
     }
 }
 
+/// A second of one processor. Two pages may be written at nearly the same time, and the few ticks between them say nothing.
+const TICKS_MIN: u64 = 100;
+
 /// The times of all processors since the machine started, in ticks.
 #[derive(Debug, Clone, Copy, Default)]
 struct ProcessorTimes {
@@ -40,9 +43,9 @@ impl ProcessorTimes {
         Some(Self { idle: ticks.get(3)? + ticks.get(4)?, all: ticks.iter().sum() })
     }
 
-    /// Percent of the time between both that was not idle; `None` if no time has passed.
+    /// Percent of the time between both that was not idle; `None` if too little has passed.
     fn busy_since(self, before: Self) -> Option<f64> {
-        let all = self.all.checked_sub(before.all).filter(|ticks| *ticks > 0)?;
+        let all = self.all.checked_sub(before.all).filter(|ticks| *ticks >= TICKS_MIN)?;
         let idle = self.idle.saturating_sub(before.idle).min(all);
         Some(100.0 * (all - idle) as f64 / all as f64)
     }
@@ -63,8 +66,11 @@ impl Machine {
     pub fn sample(&self) {
         let metrics = &self.metrics;
         if let Some(now) = ProcessorTimes::read() {
-            let before = std::mem::replace(&mut *self.before.lock(), now);
-            now.busy_since(before).into_iter().for_each(|percent| metrics.cpu_util.set(percent));
+            let mut before = self.before.lock();
+            if let Some(percent) = now.busy_since(*before) {
+                metrics.cpu_util.set(percent);
+                *before = now;
+            }
         }
         if let Ok(load) = fs::read_to_string("/proc/loadavg") {
             let averages =

@@ -86,16 +86,20 @@ impl ShownTenants {
             if activity.take() {
                 *active_at = now;
             }
-            let is_shown = activity.is_shown.swap(false, Ordering::Relaxed);
             if now.saturating_duration_since(*active_at) < IDLE_MAX {
-                active.push((!is_shown, &*activity));
+                active.push((!activity.is_shown(), &*activity));
+            } else {
+                activity.is_shown.store(false, Ordering::Relaxed);
             }
         }
         // Stable, so by name among those that are new.
         active.sort_by_key(|(is_new, _)| *is_new);
         self.shown = active.len().min(self.max);
         self.unshown = active.len() - self.shown;
-        active[..self.shown].iter().for_each(|(_, tenant)| tenant.is_shown.store(true, Ordering::Relaxed));
+        // Nothing is hidden for a moment: a page may be written meanwhile.
+        for (place, (_, tenant)) in active.iter().enumerate() {
+            tenant.is_shown.store(place < self.shown, Ordering::Relaxed);
+        }
     }
 }
 
