@@ -20,7 +20,7 @@ pub struct MetricsPush {
     pub enabled: bool,
 
     /// Where they are sent, such as `https://metrics.example/api/v1/import/prometheus`: a server that accepts the text format of
-    /// Prometheus by POST. A secret, because it may contain a password or a key.
+    /// Prometheus by POST. A secret, because it may contain a password or a key. With `auth` a user in it is left out.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "live", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["http://", "https://"]))]
     pub url: Option<SecretString>,

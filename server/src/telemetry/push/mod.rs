@@ -7,6 +7,7 @@ mod intervals;
 mod request;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use settings::{MetricsPush, format_duration, redacted_address};
 use tokio::sync::watch;
@@ -21,6 +22,9 @@ use super::codes::{Code, Scope};
 use super::metrics::Metrics;
 use super::reports::Reports;
 use crate::outgoing::{OutgoingClient, RequestKind, with_sources};
+
+/// How long the last requests may take, which a stop waits for.
+const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the pages are, for a log line.
 const PAGES: [&str; 2] = ["the series of this node", "the series of its tenants"];
@@ -81,8 +85,10 @@ impl MetricsPusher {
         let mut due = Instant::now() + intervals.first();
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {
-                    self.push_all(push).await;
+                    let timeout = push.timeout.min(LAST_TIMEOUT);
+                    self.push_all(&Arc::new(MetricsPush { timeout, ..MetricsPush::clone(push) })).await;
                     return;
                 }
                 _changed_or_gone = self.settings.changed() => {
@@ -93,7 +99,9 @@ impl MetricsPusher {
                 () = sleep_until(due) => {}
             }
             let began = Instant::now();
-            if self.push_all(push).await {
+            // One that has not ended when the server stops makes way for the last one.
+            let Some(accepted) = stop.run_until_cancelled(self.push_all(push)).await else { continue };
+            if accepted {
                 if let Some(failures) = intervals.succeeded() {
                     info!("Metrics are pushed again, after {failures} failures");
                 }

@@ -80,6 +80,10 @@ impl Template<'_> {
     /// The address, with the labels as parameters.
     fn url(&self) -> Result<Url, PushError> {
         let mut url = self.push.target().and_then(|url| Url::parse(url).ok()).ok_or(PushError::Address)?;
+        if self.push.auth.is_some() {
+            // Or the request would have two headers `Authorization`. An address that cannot have a user has none.
+            let _without = url.set_username("").and_then(|()| url.set_password(None));
+        }
         let labels = &self.push.extra_labels;
         let own = (!labels.contains_key(INSTANCE)).then_some((INSTANCE, self.instance));
         let labels = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(own);
@@ -105,6 +109,16 @@ impl Template<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_in_the_address_is_left_out_beside_one_of_its_own() {
+        let url = Some("https://ann:secret@a.example/import".into());
+        let mut push = MetricsPush { enabled: true, url, ..MetricsPush::default() };
+        let url = |push: &MetricsPush| Template { push, instance: "one" }.url().expect("an address");
+        assert_eq!((url(&push).username(), url(&push).password()), ("ann", Some("secret")));
+        push.auth = Some("another".into());
+        assert_eq!((url(&push).username(), url(&push).password()), ("", None));
+    }
 
     #[test]
     fn labels_are_added_to_the_parameters_of_the_address() {
