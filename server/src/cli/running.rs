@@ -26,6 +26,9 @@ pub(super) struct Running {
     /// The internal listener, as reached from this machine.
     #[serde(default)]
     pub(super) internal: Option<SocketAddr>,
+    /// Whether operators have only the internal listener.
+    #[serde(default)]
+    pub(super) exclusive: bool,
 }
 
 impl Running {
@@ -35,6 +38,7 @@ impl Running {
         Self {
             address: local(address),
             internal: internal.map(local),
+            exclusive: settings.server.internal.exclusive,
             tls: settings.server.tls.cert_file.is_some(),
             proxy_protocol_from: settings.server.proxy_protocol_from.clone(),
         }

@@ -28,15 +28,26 @@ pub(super) struct Target {
     pub(super) trust: Trust,
     /// Its internal listener, which speaks neither TLS nor the PROXY protocol.
     internal: Option<SocketAddr>,
+    /// Whether operators have only that one (`server.internal.exclusive`).
+    exclusive: bool,
 }
 
 impl Target {
     /// The server at this address, of any machine.
     pub(super) fn at(base: Uri) -> Self {
-        Self { base, proxies: Networks::default(), trust: Trust::System, internal: None }
+        Self { base, proxies: Networks::default(), trust: Trust::System, internal: None, exclusive: false }
     }
 
-    /// The same server by its internal listener, if it has one, where operators may have their only port.
+    /// The same server where it serves operators: by the main listener, whose certificate is verified, unless they have only the
+    /// internal one.
+    ///
+    /// # Errors
+    /// When its address makes no URL.
+    pub(super) fn for_operators(self) -> anyhow::Result<Self> {
+        if self.exclusive { self.internally() } else { Ok(self) }
+    }
+
+    /// The same server by its internal listener, if it has one.
     ///
     /// # Errors
     /// When its address makes no URL.
@@ -98,10 +109,11 @@ fn by_settings(settings: &Settings) -> Running {
 }
 
 fn target(running: &Running, certificate: Option<PathBuf>) -> anyhow::Result<Target> {
-    let Running { address, tls, proxy_protocol_from, internal } = running;
+    let Running { address, tls, proxy_protocol_from, internal, exclusive } = running;
     let base = base(if *tls { "https" } else { "http" }, *address)?;
     let trust = certificate.map_or(Trust::System, Trust::Certificate);
-    Ok(Target { base, proxies: Networks::parse(proxy_protocol_from)?, trust, internal: *internal })
+    let proxies = Networks::parse(proxy_protocol_from)?;
+    Ok(Target { base, proxies, trust, internal: *internal, exclusive: *exclusive })
 }
 
 fn base(scheme: &str, address: SocketAddr) -> anyhow::Result<Uri> {

@@ -108,8 +108,9 @@ struct Access {
     #[arg(long)]
     json: bool,
 
-    /// Address of the server, https:// or http:// and its name; without it, that of the server on this machine (its internal port, if it has one). Certificates
-    /// are verified: --url by the authorities that this machine trusts (or SSL_CERT_FILE), this machine's by server.tls.cert_file
+    /// Address of the server, https:// or http:// and its name; without it, that of the server on this machine (its internal port
+    /// with server.internal.exclusive). Certificates are verified: --url by the authorities that this machine trusts (or
+    /// SSL_CERT_FILE), this machine's by server.tls.cert_file
     #[arg(long, value_parser = parse_url)]
     url: Option<Uri>,
 

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::Probe;
-use super::failure::ProbeFailure;
+use super::failure::{ProbeFailure, printable};
 use super::steps::{ProbeStep, ProbeTimes};
 use crate::cli::http_client;
 
@@ -124,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RoomClient<'_, S> {
                 }
                 Some(Ok(Message::Close(frame))) => {
                     let why = frame.map(|frame| format!(": {} {}", frame.code, frame.reason));
-                    let why = why.unwrap_or_default();
+                    let why = why.as_deref().map(printable).unwrap_or_default();
                     return Err(ProbeFailure::broken(anyhow!("the server has closed the connection{why}")));
                 }
                 Some(Ok(_other)) => {}

@@ -92,7 +92,7 @@ impl ProbeFailure {
 }
 
 /// What is printed of a text of the server, which may hold anything.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let text: String = text.chars().filter(|c| !c.is_control()).take(TEXT_LENGTH_MAX).collect();
     text.trim().to_owned()
 }

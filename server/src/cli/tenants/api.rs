@@ -43,7 +43,7 @@ impl Api {
             // settings.
             None => {
                 let found = target::find(&access.config)?.into_iter().rev();
-                found.map(Target::internally).collect::<Result<_, _>>()?
+                found.map(Target::for_operators).collect::<Result<_, _>>()?
             }
         };
         let token = credentials::token(access)?;
