@@ -24,13 +24,13 @@ check() {
     else
         failed=$((failed + 1))
         printf '  FAILED  %s (%d s)\n' "$sentence" $((SECONDS - started))
-        sed 's/^/          /' "$said"
+        awk '{ print "          " $0 }' "$said"
     fi
 }
 
 # show_output: the output of the last check.
 show_output() {
-    sed 's/^/          /' "$said"
+    awk '{ print "          " $0 }' "$said"
 }
 
 # counted: the last line of a rung, and its exit code.
