@@ -4,7 +4,7 @@
 //! with `realtime_` otherwise. A label has few values: a tenant, never a topic or a user. What is not set
 //! where it changes (connections, rooms) is sampled, in `node/gauges.rs`.
 
-mod common;
+mod all_tenants;
 mod hops;
 mod http;
 mod lazy;
@@ -20,7 +20,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use parking_lot::Mutex;
 use settings::{MetricsFormat, Telemetry};
 
-pub use self::common::{Answered, CommonMetrics, Hit, MessageType};
+pub use self::all_tenants::{Answered, CommonMetrics, Hit, MessageType};
 pub use self::hops::BusHops;
 pub use self::http::HttpRequests;
 pub use self::lazy::LazyTenantMetrics;

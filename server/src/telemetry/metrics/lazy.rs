@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use metrics::{Counter, Histogram, Label};
 use parking_lot::Mutex;
 
-use super::common::{CommonMetrics, Hit, MessageType};
+use super::all_tenants::{CommonMetrics, Hit, MessageType};
 use super::reasons::ReasonCounter;
 use super::{DatabaseMetrics, ReplayMetrics, TenantMetrics};
 use crate::telemetry::fan_out::{FanOut, combined, combined_histogram};

@@ -1,6 +1,6 @@
 //! The metrics of one tenant.
 
-use super::common::CommonMetrics;
+use super::all_tenants::CommonMetrics;
 use crate::telemetry::fan_out::combined;
 
 metrics! {
