@@ -65,6 +65,7 @@ Written from the structs in server/settings/src by `UPDATE=1 cargo test -p setti
 {{- end -}}
 {{- define "realtime.settings.defaults" -}}
 {
+  "server.default_tenant": "default",
   "server.drain_delay": "10s",
   "server.drain_timeout": "10s",
   "server.port": 8080,

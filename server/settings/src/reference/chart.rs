@@ -10,9 +10,15 @@ use serde_json::{Map, Value, json};
 use super::schema;
 use crate::shape::{self, Key, ReloadMode, dotted};
 
-/// Keys whose default the templates need while the operator sets none: ports and the time that a stop may take.
-const DEFAULTS: [&str; 4] =
-    ["server.port", "server.drain_delay", "server.drain_timeout", "server.shutdown_timeout"];
+/// Keys whose default the templates need while the operator sets none: the tenant of `helm test`, ports, and the time that a stop
+/// may take.
+const DEFAULTS: [&str; 5] = [
+    "server.default_tenant",
+    "server.port",
+    "server.drain_delay",
+    "server.drain_timeout",
+    "server.shutdown_timeout",
+];
 
 const TEMPLATES_HEAD: &str = "\
 {{- /*
