@@ -11,14 +11,27 @@
 {{- $sum -}}
 {{- end -}}
 
+{{- /* The seconds of a setting: (root KEY). */ -}}
+{{- define "realtime.seconds" -}}
+{{- $duration := (include "realtime.setting" (dict "root" (index . 0) "key" (index . 1)) | fromJson).value -}}
+{{- divf (include "realtime.milliseconds" $duration | float64) 1000.0 -}}
+{{- end -}}
+
+{{- /*
+Seconds until a Network Load Balancer sends no new clients to a pod whose /readyz is 503: all checks that must fail, and 5 more,
+in which the load balancer applies that.
+*/ -}}
+{{- define "realtime.noticedSeconds" -}}
+{{- add 5 (mul .Values.service.nlb.healthCheckInterval .Values.service.nlb.unhealthyThreshold) -}}
+{{- end -}}
+
 {{- /* Seconds from SIGTERM until the server has exited at the latest. */ -}}
 {{- define "realtime.drainSeconds" -}}
 {{- $sum := 0.0 -}}
 {{- range list "server.drain_delay" "server.drain_timeout" "server.shutdown_timeout" -}}
-{{- $duration := (include "realtime.setting" (dict "root" $ "key" .) | fromJson).value -}}
-{{- $sum = addf $sum (include "realtime.milliseconds" $duration | float64) -}}
+{{- $sum = addf $sum (include "realtime.seconds" (list $ .) | float64) -}}
 {{- end -}}
-{{- divf $sum 1000.0 | ceil | int64 -}}
+{{- ceil $sum | int64 -}}
 {{- end -}}
 
 {{- /* 5 seconds more than the drain: the pod signs off from the other nodes, and writes its last log lines. */ -}}

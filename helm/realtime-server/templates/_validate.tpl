@@ -24,6 +24,11 @@
 {{- end -}}
 
 {{- with .Values.service.nlb -}}
+{{- $noticed := include "realtime.noticedSeconds" $ | int -}}
+{{- $delay := include "realtime.seconds" (list $ "server.drain_delay") | float64 -}}
+{{- if and .enabled (lt $delay (float64 $noticed)) -}}
+{{- fail (printf "config.server.drain_delay is %v seconds, but the load balancer sends new clients to a pod that stops for up to %d seconds (service.nlb.healthCheckInterval × unhealthyThreshold, and 5): they would be disconnected at once, and reconnect twice" $delay $noticed) -}}
+{{- end -}}
 {{- if and .enabled .proxyProtocol (not (dig "server" "proxy_protocol_from" list $.Values.config)) -}}
 {{- fail "service.nlb.proxyProtocol needs config.server.proxy_protocol_from, the subnets of the load balancer; or set it to false" -}}
 {{- end -}}
