@@ -71,3 +71,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.serviceAccount.name | default "default" }}
 {{- end -}}
 {{- end -}}
+
+{{- /* Whether an address is one by which only the pod itself reaches the server. */ -}}
+{{- define "realtime.isLoopback" -}}
+{{- if regexMatch "^(?i:::ffff:)?127\\.|^[0:]*:0*1$" (toString .) -}}yes{{- end -}}
+{{- end -}}
+
+{{- /* Who reaches the internal port, in words. */ -}}
+{{- define "realtime.internalReach" -}}
+{{- with .Values.networkPolicy -}}
+{{- if not .enabled -}}
+every pod of the cluster: networkPolicy.enabled is false
+{{- else if and (kindIs "invalid" .internalFrom) (not .from) -}}
+every pod of the cluster, until networkPolicy.internalFrom says who may reach it
+{{- else if and (not .internalFrom) (not (kindIs "invalid" .internalFrom)) -}}
+nobody but the kubelet
+{{- else -}}
+those whom networkPolicy names
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -23,6 +23,12 @@
 {{- fail (printf "terminationGracePeriodSeconds is %d, but server.drain_delay, server.drain_timeout and server.shutdown_timeout take %d seconds and one more: pods would be killed with clients connected" $grace $drain) -}}
 {{- end -}}
 
+{{- range $key := list "server.host" "server.internal.host" -}}
+{{- if include "realtime.isLoopback" (include "realtime.setting" (dict "root" $ "key" $key) | fromJson).value -}}
+{{- fail (printf "config.%s is an address of the pod itself: neither the probes of the kubelet nor the Services would reach the server. Leave it out, and let networkPolicy say who may reach a port" $key) -}}
+{{- end -}}
+{{- end -}}
+
 {{- with .Values.service.nlb -}}
 {{- $noticed := include "realtime.noticedSeconds" $ | int -}}
 {{- $delay := include "realtime.seconds" (list $ "server.drain_delay") | float64 -}}
