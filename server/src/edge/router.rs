@@ -54,14 +54,16 @@ impl Router {
         // Handlers of upgrade routes keep it for as long as their WebSocket is open.
         request.extensions_mut().insert(context);
         let started = Instant::now();
-        let operation = self.operation(&request);
+        let found = self.routes.find(request.method(), request.uri().path());
+        let route = found.as_ref().map(|(route, _)| *route);
+        let operation = route.map_or(NO_OPERATION, |route| route.operation().id);
         let responding = async {
             match purpose {
-                Purpose::HealthChecks(shortage) if !self.is_health_check(&request) => {
+                Purpose::HealthChecks(shortage) if !route.is_some_and(Route::is_health_check) => {
                     socket.count_refused(shortage);
                     too_many_sockets(shortage)
                 }
-                _ => self.respond(request).await,
+                _ => self.respond(request, found).await,
             }
         };
         let mut response = response::retry_later(responding.instrument(span.clone()).await);
@@ -80,25 +82,17 @@ impl Router {
         response.map(Full::new)
     }
 
-    /// The operation of the route, in metrics.
-    fn operation<B>(&self, request: &Request<B>) -> &'static str {
-        let found = self.routes.find(request.method(), request.uri().path());
-        found.map_or(NO_OPERATION, |(route, _)| route.operation().id)
-    }
-
-    /// Whether the request may use a connection that is reserved for health checks.
-    fn is_health_check<B>(&self, request: &Request<B>) -> bool {
-        let found = self.routes.find(request.method(), request.uri().path());
-        found.is_some_and(|(route, _)| route.is_health_check())
-    }
-
-    /// Enforces what precedes the handler: the form of the head, content negotiation, CORS, the method.
-    async fn respond(&self, request: Request<Incoming>) -> Response<Bytes> {
+    /// Enforces what precedes the handler of the route that was found: the form of the head, content negotiation, CORS, the method.
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        found: Option<(&Route, PathParameters)>,
+    ) -> Response<Bytes> {
         let (head, body) = request.into_parts();
         if let Err(reason) = head_check::check(&head) {
             return bad_request(reason);
         }
-        let Some((route, parameters)) = self.routes.find(&head.method, head.uri.path()) else {
+        let Some((route, parameters)) = found else {
             return not_found();
         };
         if head.uri.scheme().is_some() && !route.is_below_gateway_prefix() {
