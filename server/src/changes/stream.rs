@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hub::{Backlog, Frame, Offer, Recipient};
+use metrics::Counter;
 use tokio::time::{Instant, timeout};
 use wire::pgoutput::{self, LogMessage};
 
@@ -66,6 +67,8 @@ pub(super) struct ChangeStream {
     excluded: Excluded,
     /// How long changes may wait for clients that read slowly.
     waits: WaitBudget,
+    /// Counts what is over the rate of the tenant, once something was.
+    skipped: Option<Counter>,
 }
 
 impl ChangeStream {
@@ -224,7 +227,7 @@ impl ChangeStream {
             changes.tenant.metrics.database().changes_dispatched.increment(1);
             for (to, ids) in delivery::by_receiver(&matches, of_change) {
                 pause_if_used_up().await;
-                if !is_within_rate(changes, &to.subscriber, ids.len()) {
+                if !self.is_within_rate(changes, &to.subscriber, ids.len()) {
                     continue;
                 }
                 changes.tenant.metrics.db_events.increment(ids.len() as u64);
@@ -233,6 +236,28 @@ impl ChangeStream {
                 }
             }
         }
+    }
+
+    /// Whether the rate of the tenant allows to send a change for so many bindings of a channel. If not, it is dropped.
+    fn is_within_rate(
+        &mut self,
+        changes: &ChangesOfTenant,
+        subscriber: &Arc<ChangeSubscriber>,
+        ids: usize,
+    ) -> bool {
+        let tenant = &changes.tenant;
+        let is_allowed = tenant.allowance.changes.take(ids as u64, std::time::Instant::now());
+        if !is_allowed {
+            tenant.metrics.changes_over_rate.increment(1);
+            // Kept, because it is looked up under a lock, and thousands may be dropped in a second.
+            let skipped = || tenant.metrics.counter(ReasonCounter::ChangesSkipped, "rate_limited");
+            self.skipped.get_or_insert_with(skipped).increment(1);
+            if changes.notices.send(subscriber, MissedChanges::OverRate) {
+                let report = Code::MessagePerSecondRateLimitReached.at(Scope::Channel);
+                tenant.reports.record(report, MissedChanges::OverRate.text());
+            }
+        }
+        is_allowed
     }
 
     /// Sends a change to one channel.
@@ -265,21 +290,6 @@ impl ChangeStream {
             }
         }
     }
-}
-
-/// Whether the rate of the tenant allows to send a change for so many bindings of a channel. If not, it is dropped.
-fn is_within_rate(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>, ids: usize) -> bool {
-    let tenant = &changes.tenant;
-    let is_allowed = tenant.allowance.changes.take(ids as u64, std::time::Instant::now());
-    if !is_allowed {
-        tenant.metrics.changes_over_rate.increment(1);
-        tenant.metrics.count(ReasonCounter::ChangesSkipped, "rate_limited");
-        if changes.notices.send(subscriber, MissedChanges::OverRate) {
-            let report = Code::MessagePerSecondRateLimitReached.at(Scope::Channel);
-            tenant.reports.record(report, MissedChanges::OverRate.text());
-        }
-    }
-    is_allowed
 }
 
 /// Asks the database what has to be known of changes.

@@ -107,13 +107,18 @@ impl LazyTenantMetrics {
 
     /// Counts something rare, whose counter is looked up each time.
     pub fn count(&self, metric: ReasonCounter, reason: &'static str) {
+        self.counter(metric, reason).increment(1);
+    }
+
+    /// The counter of a reason, to be kept where it counts often. Registers it with the first use.
+    pub fn counter(&self, metric: ReasonCounter, reason: &'static str) -> Counter {
         let mut reasons = self.reasons.lock();
         let known = reasons.iter().position(|(of, for_, _)| (*of, *for_) == (metric, reason));
         let place = known.unwrap_or_else(|| {
             reasons.push((metric, reason, metric.register(&*self.recorder, self.label(), reason)));
             reasons.len() - 1
         });
-        reasons[place].2.increment(1);
+        reasons[place].2.clone()
     }
 
     fn label(&self) -> Label {
