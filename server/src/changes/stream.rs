@@ -101,7 +101,7 @@ impl ChangeStream {
             }
         }
         if self.committed_at != committed_before {
-            let delay = since_commit(self.committed_at).as_secs_f64() * 1_000.0;
+            let delay = since_commit(self.committed_at).as_secs_f64();
             changes.tenant.metrics.database().changes_delay.record(delay);
         }
         let took = started.elapsed().as_secs_f64() * 1_000.0;

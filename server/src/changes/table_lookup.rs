@@ -183,7 +183,7 @@ impl<'a> TableLookup<'a> {
             }
         };
         let metrics = database.tenant.metrics.database();
-        metrics.changes_lookups.record(begun.elapsed().as_secs_f64() * 1_000.0);
+        metrics.changes_lookups.record(begun.elapsed().as_secs_f64());
         for (place, found) in places.iter().zip(found) {
             self.note(*place, found, database, excluded);
         }

@@ -68,8 +68,8 @@ metrics! {
         pub changes_durable: Gauge = "realtime_changes_durable",
         /// Bytes of the log of the database that this slot retains.
         pub changes_durable_retained: Gauge = "realtime_changes_durable_retained_bytes",
-        /// Time from the commit of a transaction until its changes were queued for clients, in milliseconds, by the clocks of the database and of this node. One sample for each part that is handled together.
-        pub changes_delay: Histogram = "realtime_changes_delay",
+        /// Time from the commit of a transaction until its changes were queued for clients, in seconds, by the clocks of the database and of this node. One sample for each part that is handled together.
+        pub changes_delay: Histogram = "realtime_changes_delay_seconds",
         /// Time from the receipt of a part of the log until its changes were queued for clients, in milliseconds.
         pub batch_times: Histogram = "realtime_replication_poller_query_duration",
         /// Changes of tables that were sent to at least one channel, or would have been without a limit of rate.
@@ -78,8 +78,8 @@ metrics! {
         pub changes_failures: Counter = "realtime_replication_poller_exception_total",
         /// Times the log could not be read for changes of tables: a slot, a right or a publication is missing.
         pub changes_unprepared: Counter = "realtime_replication_poller_prepare_exception_total",
-        /// How long it took to find out which rows clients may see, in milliseconds, for each part that is handled together and each table with row level security.
-        pub changes_lookups: Histogram = "realtime_changes_lookups",
+        /// How long it took to find out which rows clients may see, in seconds, for each part that is handled together and each table with row level security.
+        pub changes_lookups: Histogram = "realtime_changes_lookup_duration_seconds",
         /// Comparisons of rows with filters that only the database can make.
         pub changes_comparisons: Counter = "realtime_changes_comparisons_total",
         /// Filters, and policies of a table for the claims of clients, that took too long: they hide rows for `changes.slow_query_pause`.

@@ -1,9 +1,7 @@
 //! The units of metrics. Names of ours end in theirs; those of upstream often do not.
 
 /// Upstream's that are in milliseconds.
-const MILLISECONDS: [&str; 8] = [
-    "realtime_changes_delay",
-    "realtime_changes_lookups",
+const MILLISECONDS: [&str; 6] = [
     "realtime_global_rpc",
     "realtime_replication_poller_query_duration",
     "realtime_tenants_broadcast_from_database_latency_committed_at",
