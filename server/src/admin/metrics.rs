@@ -1,7 +1,7 @@
 //! `GET /metrics`: every metric of this node, in the text format of Prometheus.
 //!
 //! Upstream's `/metrics/:region` answers for all nodes of a region. Here each node answers for itself, and one of another region
-//! with an empty page, so that a scrape of all nodes has those of the region.
+//! with a page without metrics, so that a scrape of all nodes has those of the region.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::page::Page;
 use crate::node::Node;
 use crate::response;
 use crate::routes::RoutedRequest;
+use crate::telemetry::prometheus;
 
 /// The type of the page.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -33,5 +34,9 @@ pub(super) async fn of_region(page: Arc<Page>, request: RoutedRequest) -> Respon
         let asked = request.head.decoded_parameter("region");
         asked.is_ok_and(|asked| settings.regions.name.as_deref() == Some(&*asked))
     };
-    if is_ours { page.respond(request).await } else { response::page(StatusCode::OK, CONTENT_TYPE, "") }
+    if is_ours {
+        page.respond(request).await
+    } else {
+        response::page(StatusCode::OK, CONTENT_TYPE, prometheus::END)
+    }
 }

@@ -20,6 +20,10 @@ use self::registry::SeriesRegistry;
 use self::series::Selection;
 use super::fan_out::Exporter;
 
+/// The end of a page. A comment to Prometheus; to whatever scrapes upstream, the sign that the page is complete
+/// (docs/protocol/http.md#metrics-endpoint).
+pub const END: &str = "# EOF\n";
+
 /// The page of one server. Not installed globally: two servers in one process, as in tests, have separate metrics.
 pub struct Prometheus {
     registry: Arc<SeriesRegistry>,
@@ -67,9 +71,7 @@ impl Prometheus {
     fn page_of(&self, selection: Selection) -> String {
         let mut page = String::new();
         self.registry.write(selection, &mut page);
-        // A comment to Prometheus; to whatever scrapes upstream, the sign that the page is complete
-        // (docs/protocol/http.md#metrics-endpoint).
-        page.push_str("# EOF\n");
+        page.push_str(END);
         page
     }
 }
