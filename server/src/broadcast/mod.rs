@@ -97,7 +97,9 @@ pub fn gather(
 pub fn send(tenant: &Tenant, membership: &Membership, bundle: Bundle, audience: Audience) {
     let (messages, started) = (bundle.messages(), Instant::now());
     let delivery = membership.publish(bundle, audience);
-    tenant.metrics.common().note_fan_out(started.elapsed());
+    let (took, common) = (started.elapsed(), tenant.metrics.common());
+    common.note_fan_out(took);
+    common.note_handled(took);
     count(tenant, messages, delivery);
 }
 

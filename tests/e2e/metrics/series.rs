@@ -35,6 +35,9 @@ async fn all_tenants_are_counted_together_and_what_users_feel_is_measured() {
             ann, bob join realtime:a
             ann > ["1","2","realtime:a","broadcast",{"event":"hi","payload":{"n":1}}]
             bob < [null,null,"realtime:a","broadcast",{"event":"hi","payload":{"n":1}}]
+            ann > ["1","3","realtime:a","nothing",{}]
+            ann > ["1","4","phoenix","heartbeat",{}]
+            ann < ["1","4","phoenix","phx_reply",{"status":"ok","response":{}}]
             "#,
         )
         .await;
@@ -52,7 +55,8 @@ async fn all_tenants_are_counted_together_and_what_users_feel_is_measured() {
             2.0,
         ),
         ("realtime_broadcast_fanout_duration_seconds_count", 1.0),
-        ("phoenix_channel_handled_in_duration_milliseconds_count{endpoint=\"RealtimeWeb.Endpoint\"}", 1.0),
+        // The broadcast and the event that nothing knows; neither the joins nor the heartbeat.
+        ("phoenix_channel_handled_in_duration_milliseconds_count{endpoint=\"RealtimeWeb.Endpoint\"}", 2.0),
         (
             "phoenix_socket_connected_duration_milliseconds_count{result=\"ok\",transport=\"websocket\",endpoint=\"RealtimeWeb.Endpoint\",serializer=\"Phoenix.Socket.V2.JSONSerializer\"}",
             3.0,

@@ -44,11 +44,13 @@ impl PhoenixSession {
         if !self.topics.contains_key(topic) {
             return self.unmatched(&push.reference, topic);
         }
+        let started = Instant::now();
         match event {
             "presence" => self.presence(topic, refs, PresenceCall::parse(push.payload)),
             "access_token" => self.refresh_token(topic, push.payload),
             _ => self.unknown_event(),
         }
+        self.tenant.metrics.common().note_handled(started.elapsed());
     }
 
     /// A `presence` message.

@@ -54,9 +54,9 @@ metrics! {
 }
 
 metrics! {
-    /// The same under upstream's name; each carries the label `endpoint`.
+    /// What clients send to channels; each carries the label `endpoint`.
     pub struct ChannelMetrics {
-        /// Time until broadcasts that a client sent at once were queued for all members on this node, in milliseconds.
+        /// Time until what a client sent to a channel was handled, in milliseconds: presence, a token, or broadcasts that it sent at once, until these were queued for all members on this node.
         pub handled_in: Histogram = "phoenix_channel_handled_in_duration_milliseconds",
     }
 }
@@ -158,7 +158,8 @@ pub struct CommonMetrics {
     pub(super) totals: TotalMetrics,
     payloads: [PayloadMetrics; MessageType::COUNT],
     deliveries: [NodeDeliveryMetrics; 2],
-    fan_out: (FanOutMetrics, ChannelMetrics),
+    fan_out: FanOutMetrics,
+    channels: ChannelMetrics,
     joins: [(JoinMetrics, JoinedMetrics); 2],
     handshakes: [[HandshakeMetrics; 2]; 2],
     /// How schemas in databases of tenants are made.
@@ -191,10 +192,8 @@ impl CommonMetrics {
             totals,
             payloads: MessageType::ALL.map(|kind| PayloadMetrics::register(recorder, &[kind.label()])),
             deliveries: Hit::ALL.map(|hit| NodeDeliveryMetrics::register(recorder, &[hit.label()])),
-            fan_out: (
-                FanOutMetrics::register(recorder, &[]),
-                ChannelMetrics::register(recorder, &[endpoint()]),
-            ),
+            fan_out: FanOutMetrics::register(recorder, &[]),
+            channels: ChannelMetrics::register(recorder, &[endpoint()]),
             joins: Answered::ALL.map(joined),
             handshakes: Answered::ALL.map(connected),
             migrations: Migrations::register(recorder),
@@ -213,9 +212,12 @@ impl CommonMetrics {
 
     /// Notes how long it took to send broadcasts to a room.
     pub fn note_fan_out(&self, took: Duration) {
-        let (own, upstreams) = &self.fan_out;
-        own.duration.record(took.as_secs_f64());
-        upstreams.handled_in.record(milliseconds(took));
+        self.fan_out.duration.record(took.as_secs_f64());
+    }
+
+    /// Notes how long it took to handle what a client has sent to a channel.
+    pub fn note_handled(&self, took: Duration) {
+        self.channels.handled_in.record(milliseconds(took));
     }
 
     /// Notes a join that was answered.
