@@ -3,10 +3,6 @@
 use super::conversion::Conversion;
 use super::variable::{PlannedFeature, Variable, converted, verbatim};
 
-const fn janitor(names: &'static [&'static str]) -> Variable {
-    Variable::planned(names, PlannedFeature::Janitor)
-}
-
 const CONSOLE: &str =
     "log lines go to standard error; set telemetry.log_format to json and collect them there";
 
@@ -30,7 +26,10 @@ pub(super) const ROWS: &[Variable] = &[
         &["JANITOR_CHILDREN_TIMEOUT", "JANITOR_CLEANUP_CHILDREN_TIMEOUT"],
         "it was never a timeout",
     ),
-    janitor(&["METRICS_CLEANER_SCHEDULE_TIMER_IN_MS"]),
+    Variable::ignored(
+        &["METRICS_CLEANER_SCHEDULE_TIMER_IN_MS"],
+        "every page leaves out the series of tenants to which nothing has happened for ten minutes, whether RUN_JANITOR is set or not",
+    ),
     Variable::ignored(&["METRICS_RPC_TIMEOUT_IN_MS"], "each node exposes its own metrics"),
     Variable::ignored(&["PROM_POLL_RATE"], "metrics are current whenever they are scraped"),
     Variable::sets(&["METRICS_PUSHER_ENABLED"], &[verbatim("telemetry.push.enabled")]),

@@ -40,7 +40,6 @@ pub(crate) struct TargetKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PlannedFeature {
     Dashboard,
-    Janitor,
     OpenTelemetry,
     Webhooks,
 }
@@ -50,7 +49,6 @@ impl PlannedFeature {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Dashboard => "the dashboard is",
-            Self::Janitor => "the janitor is",
             Self::OpenTelemetry => "OpenTelemetry is",
             Self::Webhooks => "webhooks are",
         }

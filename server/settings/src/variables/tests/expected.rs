@@ -88,7 +88,7 @@ JANITOR_CLEANUP_MAX_CHILDREN + ignored: what upstream's own documentation calls 
 JANITOR_CHUNK_SIZE M ignored: each database has a schedule of its own
 JANITOR_CHILDREN_TIMEOUT A ignored
 JANITOR_CLEANUP_CHILDREN_TIMEOUT + ignored: what upstream's own documentation calls it
-METRICS_CLEANER_SCHEDULE_TIMER_IN_MS S planned
+METRICS_CLEANER_SCHEDULE_TIMER_IN_MS S ignored: the idle time of ten minutes is fixed upstream too, and there is no interval: each page is written without idle tenants
 METRICS_RPC_TIMEOUT_IN_MS S ignored: only for a server that gathers the metrics of all nodes, and each exposes its own
 PROM_POLL_RATE A ignored
 METRICS_PUSHER_ENABLED S sets
