@@ -136,6 +136,27 @@ async fn wrong_arguments_and_settings_are_exit_code_2() {
 }
 
 #[tokio::test]
+async fn with_json_errors_before_the_first_step_are_an_object_too() {
+    for (arguments, reason) in [
+        ("rt.example.com --token a", "write https://HOST"),
+        ("http:// --token a", "the address is none"),
+        ("http://127.0.0.1:1 --token=", "--token is empty"),
+        ("http://127.0.0.1:1 --jwt-secret-file missing", "cannot read the file"),
+        ("http://127.0.0.1:1", "neither --token nor --jwt-secret-file"),
+        ("--config missing.toml", "missing.toml"),
+    ] {
+        let probed = probe(&format!("{arguments} --json")).await;
+        assert_eq!((probed.code, &*probed.stderr), (Some(2), ""), "{probed:?}");
+        let report = probed.json();
+        let failure = &report["failure"];
+        assert_eq!((&report["works"], &report["url"]), (&false.into(), &Value::Null), "{report}");
+        assert_eq!((&failure["step"], &failure["refused"]), (&"prepare".into(), &false.into()), "{report}");
+        assert!(failure["error"].as_str().is_some_and(|error| error.contains(reason)), "{report}");
+        assert!(report.as_object().is_some_and(|fields| fields.contains_key("total_ms")), "{report}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_work_is_exit_code_1() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
     let error = probe(&format!("http://{closed} --token x")).await.failed(1);

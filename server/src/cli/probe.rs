@@ -13,9 +13,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail, ensure};
 use http::Uri;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use self::failure::ProbeFailure;
 use self::report::ProbeReport;
@@ -54,11 +54,10 @@ const PATH: &str = "/realtime/v1/websocket";
 pub struct Args {
     /// Address of the server: https://, http://, wss:// or ws://, as clients have it; without it, that of the server on this
     /// machine
-    #[arg(value_parser = parse_url)]
-    url: Option<Uri>,
+    url: Option<String>,
 
     /// Token of a user, such as the key that clients have
-    #[arg(long, value_name = "TOKEN", value_parser = parse_token)]
+    #[arg(long, value_name = "TOKEN")]
     token: Option<SecretString>,
 
     /// File with the secret that signs a token for the probe, or - for stdin; without it, that of the settings does
@@ -98,19 +97,16 @@ pub struct Args {
     config: super::Config,
 }
 
-fn parse_url(text: &str) -> Result<Uri, String> {
-    let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
+/// The address that is given. Not parsed with the arguments, because with `--json` this error is JSON too. It is not repeated: it may
+/// have a password.
+fn parse_url(text: &str) -> anyhow::Result<Uri> {
+    let url: Uri = text.parse().context("the address is none")?;
     let is_known = matches!(url.scheme_str(), Some("http" | "https" | "ws" | "wss"));
-    if !is_known || url.query().is_some() {
-        return Err(
-            "write https://HOST, or http://HOST:PORT without TLS, with a path if clients use one".into()
-        );
-    }
+    ensure!(
+        is_known && url.query().is_none(),
+        "the address is none: write https://HOST, or http://HOST:PORT without TLS, with a path if clients use one"
+    );
     Ok(url)
-}
-
-fn parse_token(text: &str) -> Result<SecretString, String> {
-    if text.is_empty() { Err("it is empty".into()) } else { Ok(text.into()) }
 }
 
 /// What is probed, and how.
@@ -136,7 +132,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let probe = match prepare(args) {
         Ok(probe) => probe,
         Err(error) => {
-            super::print_stderr(format_args!("error: {error:#}"));
+            if json {
+                report::print_unprepared_json(&error)?;
+            } else {
+                super::print_stderr(format_args!("error: {error:#}"));
+            }
             return Ok(REFUSED.into());
         }
     };
@@ -154,7 +154,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn prepare(args: Args) -> anyhow::Result<Probe> {
     let mut target = match args.url {
-        Some(url) => Target::at(over_http(&url)?),
+        Some(url) => Target::at(over_http(&parse_url(&url)?)?),
         // The one that is recorded comes last: it is the server with this data folder, whatever listens at the address in
         // the settings.
         None => target::find(&args.config)?.pop().context("there is no server; give its address")?,
@@ -163,6 +163,7 @@ fn prepare(args: Args) -> anyhow::Result<Probe> {
         target.trust = Trust::Certificate(file);
     }
     let token = match args.token {
+        Some(token) if token.expose_secret().is_empty() => bail!("--token is empty"),
         Some(token) => token,
         None => {
             let secret = args.jwt_secret_file.map(|input| input.secret("--jwt-secret-file")).transpose()?;

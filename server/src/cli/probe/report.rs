@@ -57,14 +57,6 @@ impl ProbeReport<'_> {
     /// # Errors
     /// When stdout is closed.
     pub(super) fn print_json(&self) -> io::Result<()> {
-        let mut fields = Map::from_iter([
-            ("works".to_owned(), self.failure.is_none().into()),
-            ("url".to_owned(), self.url.to_string().into()),
-            ("topic".to_owned(), self.topic.into()),
-        ]);
-        let times = ProbeStep::ALL.map(|step| (format!("{}_ms", step.key()), self.times.of(step)));
-        let times = times.into_iter().chain([("total_ms".to_owned(), Some(self.times.total()))]);
-        fields.extend(times.map(|(key, time)| (key, time.map(milliseconds).into())));
         let failure = self.failure.as_ref().map(|failure| {
             json!({
                 "step": self.times.step().key(),
@@ -73,8 +65,7 @@ impl ProbeReport<'_> {
                 "refused": failure.is_refusal,
             })
         });
-        fields.insert("failure".to_owned(), failure.into());
-        print_stdout(format_args!("{}\n", Value::Object(fields)))
+        print_object(Some((self.url, self.topic)), Some(self.times), failure)
     }
 
     /// How long each step took, one a line.
@@ -87,6 +78,35 @@ impl ProbeReport<'_> {
         }
         table
     }
+}
+
+/// Prints why there is nothing to probe, as the JSON object that a probe prints.
+///
+/// # Errors
+/// When stdout is closed.
+pub(super) fn print_unprepared_json(error: &anyhow::Error) -> io::Result<()> {
+    let error = format!("{error:#}");
+    let failure = json!({ "step": "prepare", "error": error, "hint": null, "refused": false });
+    print_object(None, None, Some(failure))
+}
+
+/// Prints the object, which has the same keys whatever is known.
+fn print_object(
+    room: Option<(&Uri, &str)>,
+    times: Option<&ProbeTimes>,
+    failure: Option<Value>,
+) -> io::Result<()> {
+    let mut fields = Map::from_iter([
+        ("works".to_owned(), failure.is_none().into()),
+        ("url".to_owned(), room.map(|(url, _)| url.to_string()).into()),
+        ("topic".to_owned(), room.map(|(_, topic)| topic).into()),
+    ]);
+    let of = |step| times.and_then(|times| times.of(step));
+    let steps = ProbeStep::ALL.map(|step| (format!("{}_ms", step.key()), of(step)));
+    let steps = steps.into_iter().chain([("total_ms".to_owned(), times.map(ProbeTimes::total))]);
+    fields.extend(steps.map(|(key, time)| (key, time.map(milliseconds).into())));
+    fields.insert("failure".to_owned(), failure.into());
+    print_stdout(format_args!("{}\n", Value::Object(fields)))
 }
 
 /// To a microsecond.
