@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use harness::{MetricsReceiver, Pushed, Request, World, eventually};
 use http::{Method, StatusCode};
+use hub::MemoryKind;
 use serde_json::json;
 use settings::{MetricsPush, Settings};
 
@@ -137,6 +138,24 @@ async fn a_request_without_an_answer_ends_with_its_timeout() {
     world.apply(|settings| settings.telemetry.push.timeout = Duration::from_millis(50));
     let code = "realtime_codes_total{tenant=\"nil\",code=\"MetricsPusherTimeout\"}";
     eventually("timeouts are counted", async || value(&world, code).await >= 4.0).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn pages_count_as_memory_until_they_are_sent() {
+    let receiver = MetricsReceiver::start().await;
+    receiver.stop_responding();
+    let world = World::with(|settings| {
+        to(&receiver)(settings);
+        settings.telemetry.push.compress = false;
+    })
+    .await;
+    let charged = || world.node().common_memory.used(MemoryKind::Sending);
+    let pages: usize = receiver.wait_for(2).await.iter().map(|pushed| pushed.page.len()).sum();
+    assert!(charged() >= pages, "{} of {pages} bytes", charged());
+    world.apply(|settings| settings.telemetry.push.enabled = false);
+    receiver.respond_with(StatusCode::OK);
+    eventually("they are given back", async || charged() == 0).await;
     world.stop().await;
 }
 

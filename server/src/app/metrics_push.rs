@@ -16,7 +16,9 @@ pub(super) async fn run(node: Arc<Node>, address: SocketAddr, stop: Cancellation
         rendered.prometheus.render_apart()
     });
     let reported = (&node.metrics, &node.reports);
-    MetricsPusher::new(node.metrics_push(), instance(address), render, reported).run(stop).await;
+    MetricsPusher::new(node.metrics_push(), instance(address), render, &node.common_memory, reported)
+        .run(stop)
+        .await;
 }
 
 /// Identifies this process, as a scrape does: host and port.

@@ -9,6 +9,7 @@ mod request;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hub::TenantMemory;
 use settings::{MetricsPush, format_duration, redacted_address};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -39,20 +40,25 @@ pub struct MetricsPusher {
     instance: String,
     render: RenderPages,
     client: OutgoingClient,
+    /// Whom the pages are charged to until they are sent.
+    memory: Arc<TenantMemory>,
     metrics: Arc<Metrics>,
     reports: Reports,
 }
 
 impl MetricsPusher {
-    /// Sends what `render` returns for as long as the settings name an address. Every series has `instance` as a label.
+    /// Sends what `render` returns for as long as the settings name an address. Every series has `instance` as a label. The pages
+    /// are charged to `memory`.
     pub fn new(
         settings: watch::Receiver<MetricsPush>,
         instance: String,
         render: RenderPages,
+        memory: &Arc<TenantMemory>,
         (metrics, reports): (&Arc<Metrics>, &Reports),
     ) -> Self {
         let client = OutgoingClient::new(RequestKind::Once);
-        Self { settings, instance, render, client, metrics: Arc::clone(metrics), reports: reports.clone() }
+        let (memory, metrics, reports) = (Arc::clone(memory), Arc::clone(metrics), reports.clone());
+        Self { settings, instance, render, client, memory, metrics, reports }
     }
 
     /// Sends them until `stop`, and once more then.
@@ -114,9 +120,11 @@ impl MetricsPusher {
 
     /// Sends both pages. Whether both were accepted.
     async fn push_all(&self, push: &Arc<MetricsPush>) -> bool {
-        let (render, of_body) = (Arc::clone(&self.render), Arc::clone(push));
+        let (render, of_body, memory) =
+            (Arc::clone(&self.render), Arc::clone(push), Arc::clone(&self.memory));
         // On another thread: files of `/proc` are read, and a thousand tenants have 10 MB.
-        let bodies = spawn_blocking(move || render().map(|page| PushedPage::of(page, &of_body))).await;
+        let bodies =
+            spawn_blocking(move || render().map(|page| PushedPage::of(page, &of_body, &memory))).await;
         // A panic is in the log already.
         let Ok([of_node, of_tenants]) = bodies else { return false };
         let template = Template { push, instance: &self.instance };

@@ -1,11 +1,13 @@
 //! One request with a page of metrics.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, InvalidHeaderValue};
 use http::{HeaderValue, StatusCode};
+use hub::{MemoryCharge, MemoryKind, TenantMemory};
 use reqwest::{Client, RequestBuilder, Url};
 use secrecy::ExposeSecret;
 use settings::MetricsPush;
@@ -38,21 +40,27 @@ impl PushError {
 }
 
 /// A page as it is sent.
-pub(super) enum PushedPage {
-    Plain(String),
-    Gzip(Vec<u8>),
+pub(super) struct PushedPage {
+    encoding: Option<&'static str>,
+    body: Vec<u8>,
+    /// Counted among the bytes that wait to be sent. There are two pages at most, so they need no limit, as those that are scraped.
+    charge: MemoryCharge,
 }
 
 impl PushedPage {
-    /// The body with this page, compressed if the settings ask for that.
-    pub(super) fn of(page: String, push: &MetricsPush) -> Self {
+    /// This page, compressed if the settings ask for that, and charged to `memory`.
+    pub(super) fn of(page: String, push: &MetricsPush, memory: &Arc<TenantMemory>) -> Self {
+        let mut charge = memory.charge(MemoryKind::Sending, page.capacity());
         if !push.compress {
-            return Self::Plain(page);
+            return Self { encoding: None, body: page.into_bytes(), charge };
         }
         // Level 1: a page has the same words in every line, so that more work saves little.
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         let written = gzip.write_all(page.as_bytes()).and_then(|()| gzip.finish());
-        Self::Gzip(written.expect("a vector takes everything"))
+        let body = written.expect("a vector takes everything");
+        drop(page);
+        charge.resize(body.capacity());
+        Self { encoding: Some("gzip"), body, charge }
     }
 }
 
@@ -64,16 +72,19 @@ pub(super) struct Template<'a> {
 }
 
 impl Template<'_> {
-    /// Sends a page, once.
-    pub(super) async fn send(&self, client: &Client, body: PushedPage) -> Result<(), PushError> {
+    /// Sends a page, once. It is charged until the request has ended.
+    pub(super) async fn send(&self, client: &Client, page: PushedPage) -> Result<(), PushError> {
         let request = client.post(self.url()?).timeout(self.push.timeout).header(CONTENT_TYPE, "text/plain");
         let request = self.authorized(request)?;
-        let request = match body {
-            PushedPage::Plain(page) => request.body(page),
-            PushedPage::Gzip(bytes) => request.header(CONTENT_ENCODING, "gzip").body(bytes),
+        let PushedPage { encoding, body, charge } = page;
+        let request = match encoding {
+            None => request,
+            Some(encoding) => request.header(CONTENT_ENCODING, encoding),
         };
+        let sent = request.body(body).send().await;
+        drop(charge);
         // Without the URL, which may contain a password; the log line has its redacted form.
-        let status = request.send().await.map_err(reqwest::Error::without_url)?.status();
+        let status = sent.map_err(reqwest::Error::without_url)?.status();
         if status.is_success() { Ok(()) } else { Err(PushError::Status(status)) }
     }
 
