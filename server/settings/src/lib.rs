@@ -72,7 +72,7 @@ pub use server::{InternalListener, Server, Tls};
 pub use shape::ReloadMode;
 pub use store::{Migrate, Store, StoreTls, WrittenForm};
 pub use telemetry::{LogFormat, LogLevel, MetricsFormat, Telemetry};
-pub use tenants::Tenant;
+pub use tenants::{NO_TENANT, Tenant};
 pub use topic_pattern::TopicPattern;
 pub use units::{format_duration, parse_duration};
 

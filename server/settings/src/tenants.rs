@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Auth, History, Limits, Settings, TenantDatabase};
 
+/// What the label `tenant` is in metrics that are about no tenant, as upstream has it. So no tenant has this id.
+pub const NO_TENANT: &str = "nil";
+
 /// A tenant has rooms, keys and limits of its own, and can neither see nor slow down those of another tenant.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

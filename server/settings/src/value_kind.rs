@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::address;
 use crate::database::SLOT_SUFFIX_BYTES_MAX;
+use crate::tenants::NO_TENANT;
 use crate::topic_pattern::is_topic_pattern;
 use crate::units::{self, format_duration, format_size, parse_duration};
 
@@ -132,7 +133,9 @@ impl ValueKind {
             Self::IpAddress => "an IP address such as 0.0.0.0 or ::1".into(),
             Self::Network => "a network such as 10.0.0.0/8".into(),
             Self::Url(schemes) => format!("an address that begins with {}", schemes.join(" or ")),
-            Self::TenantId => "1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first".into(),
+            Self::TenantId => format!(
+                "1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first, and not `{NO_TENANT}`"
+            ),
             Self::TopicPattern => "a pattern of topics of 1 to 255 bytes, such as chat:*".into(),
             Self::SlotSuffix => {
                 format!("at most {SLOT_SUFFIX_BYTES_MAX} of the letters a-z, digits and `_`")
@@ -199,10 +202,10 @@ impl ValueKind {
     }
 }
 
-/// Whether a tenant may be called this: it is the first label of a host name, too.
+/// Whether a tenant may be called this: it is the first label of a host name, too, and in metrics no series of another meaning has it.
 pub(crate) fn is_tenant_id(text: &str) -> bool {
     let allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-    (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-')
+    (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') && text != NO_TENANT
 }
 
 /// Whether the name of a replication slot may end with this.

@@ -13,6 +13,7 @@ use std::time::Instant;
 use http::Response;
 use metrics::{Counter, Key, Label, Level, Metadata, Recorder};
 use parking_lot::Mutex;
+use settings::NO_TENANT;
 use tracing::{Span, error, info, warn};
 
 use super::codes::{Code, Scope, Severity};
@@ -240,7 +241,7 @@ impl Inner {
         };
         let code_label = || Label::new("code", code.name());
         // Upstream prints a missing tenant as `nil`.
-        let tenant = Label::new("tenant", self.tenant.as_deref().unwrap_or("nil").to_owned());
+        let tenant = Label::new("tenant", self.tenant.as_deref().unwrap_or(NO_TENANT).to_owned());
         CodeWindow {
             code,
             lines: LineWindow::new(now),

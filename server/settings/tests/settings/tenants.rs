@@ -69,15 +69,18 @@ fn the_default_tenants_keys_are_set_in_one_place() {
 
 #[test]
 fn an_invalid_tenant_id_is_refused() {
-    for good_name in ["a", "0", "_", "my-app_2", &"x".repeat(63)] {
+    for good_name in ["a", "0", "_", "my-app_2", "n", "ni", "nils", "nil-", &"x".repeat(63)] {
         good(&format!("[tenants.{good_name}]"), &[]);
     }
-    let expected = "the name must be 1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first";
+    let expected = "the name must be 1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first, \
+                    and not `nil`";
     for (bad, shown, help) in [
         ("-a", "-a", ""),
         ("Acme", "Acme", "\n    help: write acme"),
         ("\"a.b\"", "\"a.b\"", "\n    help: write a-b"),
         ("\"\"", "\"\"", ""),
+        // Its series would be those of no tenant.
+        ("nil", "nil", ""),
     ] {
         assert_eq!(
             errors(&format!("[tenants.{bad}]"), &[]),

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use settings::NO_TENANT;
 
 use super::cast::{SECRET_BYTES_MAX, TEXT_BYTES_MAX};
 use super::extensions::{EXTENSIONS_MAX, POSTGRES, REQUIRED};
@@ -167,7 +168,7 @@ fn fields() -> Value {
     let keys = json!({"type": "object", "required": ["keys"], "properties": {"keys": {"type": "array"}}});
     let extensions = json!({"type": "array", "items": written_extension(), "maxItems": EXTENSIONS_MAX});
     let properties = json!({
-        "external_id": {"type": "string", "minLength": 1, "maxLength": external_id::BYTES_MAX, "pattern": "^[a-z0-9][a-z0-9_-]*$"},
+        "external_id": {"type": "string", "minLength": 1, "maxLength": external_id::BYTES_MAX, "pattern": "^[a-z0-9][a-z0-9_-]*$", "not": {"const": NO_TENANT}},
         "name": nullable(text(TEXT_BYTES_MAX)),
         "jwt_secret": nullable(secret),
         "jwt_jwks": nullable(keys),

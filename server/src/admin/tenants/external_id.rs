@@ -1,6 +1,7 @@
 //! The name of a tenant: in the path of a request, or in its body.
 
 use serde_json::{Map, Value};
+use settings::NO_TENANT;
 
 use super::cast;
 use super::invalid::FieldError;
@@ -26,6 +27,9 @@ pub(super) fn check_new(external_id: &str, body: &Map<String, Value>) -> Result<
     let begins = external_id.bytes().next().is_some_and(is_alphanumeric);
     if !external_id.bytes().all(is_allowed) || !begins {
         return Err(FieldError::Format);
+    }
+    if external_id == NO_TENANT {
+        return Err(FieldError::Reserved);
     }
     if external_id.len() > BYTES_MAX { Err(FieldError::TooLong(BYTES_MAX)) } else { Ok(()) }
 }

@@ -17,6 +17,9 @@ pub(super) enum FieldError {
     /// Other characters than a name has.
     #[error("has invalid format")]
     Format,
+    /// A name that means something else.
+    #[error("is reserved")]
+    Reserved,
     /// Identifies what it belongs to.
     #[error("can't be changed")]
     Fixed,

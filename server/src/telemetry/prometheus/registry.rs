@@ -8,7 +8,7 @@ use std::time::Instant;
 use metrics::atomics::AtomicU64;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit};
 use parking_lot::{Mutex, RwLock};
-use settings::MetricsFormat;
+use settings::{MetricsFormat, NO_TENANT};
 
 use super::buckets::Buckets;
 use super::family::{Family, MetricType};
@@ -17,9 +17,8 @@ use super::shown_tenants::ShownTenants;
 use crate::telemetry::bounds;
 use crate::telemetry::process::CPU_SECONDS;
 
-/// The label of series about a tenant, and its value where there is none, as upstream has it.
+/// The label of series about a tenant.
 const TENANT: &str = "tenant";
-const NO_TENANT: &str = "nil";
 
 /// The metrics behind one page.
 pub(super) struct SeriesRegistry {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use settings::NO_TENANT;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, error, info};
@@ -34,7 +35,7 @@ pub(super) struct Shared {
     /// of their bytes. Known from the last refresh: the stores find names by an index that has the case, and clients, who choose
     /// the names that are looked up, must not make them read all.
     pub(super) in_upper_case: Mutex<HashMap<String, String>>,
-    /// Tenants whose secret cannot be decrypted now, by the name in lower case: each is an error in the log once.
+    /// Tenants whose secret cannot be decrypted now, or whose name is reserved, by the name in lower case: each is an error in the log once.
     pub(super) unreadable: Mutex<HashSet<String>>,
     /// The names that the store has, in lower case.
     pub(super) names: Names,
@@ -136,6 +137,16 @@ impl Shared {
         }
     }
 
+    /// Logs once that a row, which another program has written, has a name that no tenant may have.
+    fn report_reserved(&self, id: &str) {
+        if self.unreadable.lock().insert(id.into()) {
+            error!(
+                tenant = id,
+                "A stored tenant is not served: `{id}` is what metrics that are about no tenant have instead of an id. Rename it"
+            );
+        }
+    }
+
     /// What the store has of this name, of which `listing` is known.
     pub(super) async fn look_up(
         &self,
@@ -154,6 +165,10 @@ impl Shared {
             self.names.note_absent(id, listing);
             return if was_expected { Err(SourceUnavailable) } else { Ok(None) };
         };
+        if id == NO_TENANT {
+            self.report_reserved(id);
+            return Ok(None);
+        }
         let spec = self.spec(id, &stored)?;
         self.applied.lock().insert(id.into(), (stored.external_id, stored.revision));
         Ok(Some(spec))

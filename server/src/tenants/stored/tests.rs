@@ -63,19 +63,44 @@ impl TenantStore for SlowFirstLookup {
     }
 }
 
-#[tokio::test]
-async fn of_two_changes_the_newer_one_applies_in_the_end() {
+/// A registry, and the tenants of `store` as a source of it.
+fn registered(store: Arc<dyn TenantStore>) -> (Registry, StoredTenants) {
     let jwks = JwksSources::new(TaskTracker::new(), CancellationToken::new());
     let metrics = Arc::new(Metrics::new(Vec::new()));
     let budget = MemoryBudget::new(usize::MAX, 75);
     let registry = Registry::new(&Settings::default(), jwks, (&metrics, &budget));
     let keys = EncryptionKeys::new(None, None, WrittenForm::Current).expect("no key is no error");
-    let store = Arc::new(SlowFirstLookup::default());
-    let stored =
-        StoredTenants::register(Arc::clone(&store) as Arc<dyn TenantStore>, keys, Duration::MAX, &registry);
-    let mut tenant = StoredTenant::new("id".into(), "acme");
+    let stored = StoredTenants::register(store, keys, Duration::MAX, &registry);
+    (registry, stored)
+}
+
+/// A row that needs no secret.
+fn row(external_id: &str) -> StoredTenant {
+    let mut tenant = StoredTenant::new(external_id.into(), external_id);
     tenant.jwt_jwks = Some(serde_json::json!({"keys": []}));
-    let first = store.put(&tenant, None).await.expect("a new one");
+    tenant
+}
+
+// Its metrics would be counted with those that are about no tenant. Only another program can write such a row.
+#[tokio::test]
+async fn a_row_with_the_name_of_no_tenant_is_not_served() {
+    for name in ["nil", "Nil"] {
+        let store = Arc::new(MemoryStore::default());
+        let (registry, stored) = registered(Arc::clone(&store) as Arc<dyn TenantStore>);
+        for name in [name, "acme"] {
+            store.put(&row(name), None).await.expect("a new one");
+        }
+        stored.refresh(&registry).await.expect("it can be read");
+        let found = async |id| registry.resolve(id).await.expect("the store answers").is_some();
+        assert_eq!((found(name).await, found("nil").await, found("acme").await), (false, false, true));
+    }
+}
+
+#[tokio::test]
+async fn of_two_changes_the_newer_one_applies_in_the_end() {
+    let store = Arc::new(SlowFirstLookup::default());
+    let (registry, stored) = registered(Arc::clone(&store) as Arc<dyn TenantStore>);
+    let first = store.put(&row("acme"), None).await.expect("a new one");
 
     let older = stored.apply(&registry, "acme");
     let newer = async {

@@ -71,6 +71,7 @@ fn a_new_tenant_is_called_by_its_external_id() {
         ("acme\n", "has invalid format"),
         ("acme\0", "has invalid format"),
         ("äcme", "has invalid format"),
+        ("nil", "is reserved"),
         (&too_long, "should be at most 63 byte(s)"),
     ] {
         let created = create_named(external_id, &object(json!({"jwt_secret": "s"})));
