@@ -3,8 +3,9 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use harness::{Certificate, Endpoint, Haproxy, Token, World};
+use harness::{Certificate, Endpoint, Haproxy, Postgres, Token, World};
 use serde_json::Value;
 
 /// What a probe has printed, and its exit code.
@@ -120,6 +121,34 @@ async fn what_the_server_refuses_is_exit_code_2_with_its_reason() {
         failure["error"].as_str().is_some_and(|error| error.contains("the join is refused: ")),
         "{failure}"
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_private_room_is_probed_with_the_rights_that_its_role_has_in_the_database() {
+    let (postgres, made) = (Postgres::start(), Duration::from_secs(30));
+    let url = postgres.url();
+    let server = World::with(|settings| {
+        settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());
+    })
+    .await;
+    // The first join makes the schema.
+    let (address, token) = (server.address(), server.token(Token::Valid));
+    assert_eq!(probe(&format!("http://{address} --token {token}")).await.code, Some(0));
+    let is_made = "SELECT count(*) > 4 FROM pg_inherits WHERE inhparent = to_regclass('realtime.messages')";
+    harness::eventually_within(made, "the schema is made", async || postgres.sql(is_made) == "t").await;
+    postgres.sql(
+        "CREATE POLICY reads ON realtime.messages FOR SELECT TO authenticated USING (true);
+         CREATE POLICY writes ON realtime.messages FOR INSERT TO authenticated WITH CHECK (true);",
+    );
+    let secret = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(secret.path(), server.token_issuer().secret()).expect("a file");
+    let private = format!("http://{address} --jwt-secret-file {} --private --json", secret.path().display());
+    let allowed = probe(&private).await;
+    assert_eq!((allowed.code, &allowed.json()["works"]), (Some(0), &true.into()), "{allowed:?}");
+    let denied = probe(&format!("{private} --role anon")).await;
+    let failure = &denied.json()["failure"];
+    assert_eq!((denied.code, &failure["step"]), (Some(2), &"join".into()), "{failure}");
     server.stop().await;
 }
 

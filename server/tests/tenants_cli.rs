@@ -350,3 +350,27 @@ fn a_server_that_expects_a_proxy_header_gets_one() {
     let managed = Managed::start("proxy_protocol_from = [\"127.0.0.0/8\"]");
     assert!(managed.tenants("list").succeeded().contains("configured"));
 }
+
+// The internal port has no certificate, so that nothing shows that it is the server which gets the token.
+#[test]
+fn the_main_port_is_asked_beside_an_internal_one() {
+    let managed = Managed::start("internal.port = 0");
+    let file = managed.folder.path().join("data/running.json");
+    let mut running: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert!(running["internal"].is_string(), "{running}");
+    // Nothing listens there.
+    running["internal"] = "127.0.0.1:1".into();
+    fs::write(&file, running.to_string()).unwrap();
+    assert!(managed.tenants("list").succeeded().contains("configured"));
+}
+
+#[test]
+fn the_internal_port_is_asked_where_operators_have_no_other() {
+    let managed = Managed::start("internal = { port = 0, exclusive = true }");
+    managed.write("acme.key", SECRET);
+    let created = managed.tenants("create acme --jwt-secret-file acme.key");
+    assert_eq!(created.succeeded(), "Created the tenant `acme`.\n");
+    assert!(managed.tenants("list").succeeded().contains("acme"));
+    let main = managed.tenants(&format!("list --url http://{}", managed.address())).failed();
+    assert!(main.contains("404"), "{main}");
+}

@@ -78,6 +78,9 @@ impl Prometheus {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
     use metrics::{Key, Level, Metadata};
 
     use super::*;
@@ -169,6 +172,28 @@ realtime_tenants_replay_count{region=\"eu\",tenant=\"acme\"} 3
             "# TYPE a_total counter\na_total{tenant=\"nil\"} 0\n\n# TYPE b_total counter\nb_total 1\n\n# EOF\n"
         );
         assert_eq!(of_tenants, "# TYPE a_total counter\na_total{tenant=\"acme\"} 0\n\n# EOF\n");
+        drop(handles);
+    }
+
+    // Those that are shown were hidden for a moment each time it was looked who is, so that a page could lack them.
+    #[test]
+    fn tenants_stay_on_a_page_that_is_written_while_it_is_looked_who_is_shown() {
+        let page = Prometheus::new(None, MetricsFormat::Prometheus);
+        let names = ["a", "b", "c", "d"];
+        let handles =
+            names.map(|tenant| page.exporter().register_counter(&of_tenant("a_total", tenant), &METADATA));
+        let is_written = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_written.load(Ordering::Relaxed) {
+                    page.run_upkeep();
+                }
+            });
+            let counts = (0..5_000).map(|_| page.page_of(Selection::OfTenants).matches("a_total{").count());
+            let fewest = counts.min();
+            is_written.store(true, Ordering::Relaxed);
+            assert_eq!(fewest, Some(names.len()));
+        });
         drop(handles);
     }
 
