@@ -166,7 +166,7 @@ impl Server {
 
     /// The address of the internal listener, if there is one, with the port that the system chose if the settings left it open.
     pub fn internal_address(&self) -> Option<SocketAddr> {
-        self.internal.as_ref().map(|internal| internal.address)
+        self.node.internal_address()
     }
 
     /// The HTTP routes that it serves.

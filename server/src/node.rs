@@ -27,10 +27,10 @@ pub use reloading::{ChangedKeys, Outcome, Reload, Reloading, SettingsStatus};
 pub use socket_buffers::{BufferGrant, SocketBuffers};
 pub use store_status::{MigrationCounts, StoreState, StoreStatus};
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
@@ -49,6 +49,7 @@ use crate::store::{EncryptionKeys, StoreKind, TenantStore};
 use crate::telemetry::fan_out::Exporter;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::prometheus::Prometheus;
+use crate::telemetry::push::PushStatus;
 use crate::telemetry::reports::Reports;
 use crate::tenants::{Registry, SourceUnavailable, StoredTenants, Tenant, UnknownHost};
 use crate::workers::Offload;
@@ -101,6 +102,9 @@ pub struct Node {
     /// The exporter behind `/metrics`.
     pub prometheus: Prometheus,
     metrics_push: watch::Sender<MetricsPush>,
+    /// How pushing metrics goes.
+    pub push_status: Arc<PushStatus>,
+    internal_address: OnceLock<SocketAddr>,
     /// Reports on what concerns no tenant in particular, in the log and in counters.
     pub reports: Reports,
 }
@@ -163,6 +167,8 @@ impl Node {
             },
             unverified: UnverifiedCallers::per_second(unverified_rate(&settings)),
             metrics_push: watch::Sender::new(settings.telemetry.push.clone()),
+            push_status: Arc::default(),
+            internal_address: OnceLock::new(),
             offload: Offload::beside(settings.server.worker_threads),
             settings: ArcSwap::from_pointee(settings),
             tenants,
@@ -316,6 +322,21 @@ impl Node {
     /// Open TCP connections.
     pub fn open_sockets(&self) -> usize {
         self.sockets.in_use() + self.reserved_sockets.in_use() + self.internal_sockets.in_use()
+    }
+
+    /// Open TCP connections to the internal listener.
+    pub fn internal_sockets(&self) -> usize {
+        self.internal_sockets.in_use()
+    }
+
+    /// Notes the address of the internal listener.
+    pub fn note_internal_address(&self, address: SocketAddr) {
+        self.internal_address.get_or_init(|| address);
+    }
+
+    /// The address of the internal listener, if there is one, with the port that the system chose if the settings left it open.
+    pub fn internal_address(&self) -> Option<SocketAddr> {
+        self.internal_address.get().copied()
     }
 
     /// Open WebSockets.

@@ -176,6 +176,8 @@ async fn the_status_describes_the_node_and_its_tenants() {
         ("status", json!("ready")),
         ("bus", json!("alone")),
         ("region", Value::Null),
+        ("internal", Value::Null),
+        ("push", Value::Null),
         ("connections", json!(2)),
         ("rooms", json!(1)),
         ("members", json!(1)),

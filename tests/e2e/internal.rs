@@ -91,6 +91,9 @@ async fn operators_may_have_it_alone() {
         let missing = server.behind(server.endpoint()).send(request()).await;
         assert_eq!((missing.status, missing.json()), (404, json!("Not Found")), "{path}");
     }
+    let status = internal.send(by_operator(Request::get("/status"))).await.json()["internal"].clone();
+    assert_eq!(status["address"], internal.address().to_string());
+    assert_eq!((&status["exclusive"], &status["connections"]), (&json!(true), &json!(1)));
     assert_eq!(server.send(Request::get("/readyz")).await.status, 200, "a load balancer asks there");
     server.check("ann joins realtime:room").await;
     server.stop().await;

@@ -111,6 +111,11 @@ fn status_schema() -> Value {
         "node": text(),
         "region": nullable(text()),
         "public_url": nullable(text()),
+        "internal": nullable(object(json!({
+            "address": text(),
+            "exclusive": {"type": "boolean"},
+            "connections": count(),
+        }))),
         "bus": words(&["alone", "connected", "without presence", "away"]),
         "resync": nullable(resync()),
         "presence_failing_rooms": count(),
@@ -126,6 +131,12 @@ fn status_schema() -> Value {
             "pending": {"type": "array", "items": text()},
             "last_error": nullable(text()),
         })),
+        "push": nullable(object(json!({
+            "address": text(),
+            "last_success": nullable(time()),
+            "failures": count(),
+            "last_error": nullable(text()),
+        }))),
         "store": store(),
         "tenants": {"type": "array", "items": tenant()},
     }));

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::bus::ResyncProgress;
 use crate::node::Node;
 use crate::response::JSON;
+use crate::telemetry::push::{PushResults, shown};
 use crate::tenants::{ChangesStatus, DatabaseStatus, TenantStatus};
 use crate::version::{COMMIT, VERSION};
 
@@ -28,6 +29,7 @@ pub(super) fn page(node: &Node) -> String {
         "node": node.id.to_string(),
         "region": settings.regions.name,
         "public_url": settings.server.public_url,
+        "internal": internal(node),
         "bus": node.link.connectivity().word(),
         "resync": node.link.resync().map(resync_status),
         "presence_failing_rooms": node.link.failing_rooms(),
@@ -38,6 +40,7 @@ pub(super) fn page(node: &Node) -> String {
         "members": population.members,
         "memory": memory(node),
         "settings": settings_status(node),
+        "push": push(node),
         "store": store(node),
         "tenants": tenants(node),
     });
@@ -73,6 +76,29 @@ fn resync_status(progress: ResyncProgress) -> Value {
             "bytes": progress.bytes_read,
         },
     })
+}
+
+/// The internal listener, if there is one.
+fn internal(node: &Node) -> Option<Value> {
+    let address = node.internal_address()?;
+    Some(json!({
+        "address": address.to_string(),
+        "exclusive": node.settings().server.internal.exclusive,
+        "connections": node.internal_sockets(),
+    }))
+}
+
+/// How the metrics are pushed, if they are. The address is shown without what may be secret in it.
+fn push(node: &Node) -> Option<Value> {
+    let settings = node.settings();
+    let address = shown(settings.telemetry.push.target()?);
+    let PushResults { last_success, failures, last_error } = node.push_status.results();
+    Some(json!({
+        "address": address,
+        "last_success": last_success.map(time),
+        "failures": failures,
+        "last_error": last_error,
+    }))
 }
 
 fn settings_status(node: &Node) -> Value {

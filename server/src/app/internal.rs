@@ -3,7 +3,6 @@
 //! The main listener closes when the clients are disconnected. This one is open until they have gone, so that operators and
 //! the programs that watch the server see how far a stop is. So its tasks are not among those that a stop waits for.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,6 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The internal listener while it serves.
 pub(super) struct InternalPort {
-    pub(super) address: SocketAddr,
     tasks: TaskTracker,
 }
 
@@ -50,10 +48,11 @@ impl InternalPort {
         routes: &Arc<RouteTable>,
     ) -> anyhow::Result<Self> {
         let address = listener.address().context("the internal listener has no address")?;
+        node.note_internal_address(address);
         let (tasks, leaving) = (TaskTracker::new(), node.lifecycle.token(LifecyclePhase::Leaving));
         let workers = (Arc::clone(workers), tasks.clone());
         tasks.spawn(listener::run(Arc::clone(node), listener, workers, Arc::clone(routes), leaving));
-        Ok(Self { address, tasks })
+        Ok(Self { tasks })
     }
 
     /// Waits for the requests that have begun.

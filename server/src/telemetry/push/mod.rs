@@ -5,6 +5,9 @@
 
 mod intervals;
 mod request;
+mod status;
+
+pub use self::status::{PushResults, PushStatus};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +27,9 @@ use super::metrics::Metrics;
 use super::reports::Reports;
 use crate::outgoing::{OutgoingClient, RequestKind, with_sources};
 
-/// How long the last requests may take, which a stop waits for.
+/// How long the last requests may take, which a stop waits for: half of what clients have by default to answer a close frame
+/// (`server.shutdown_timeout`), so that a receiver that does not answer never makes a stop longer than clients do, nor ends in its
+/// warning. The receiver has had the values of an interval ago.
 const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the pages are, for a log line.
@@ -42,6 +47,7 @@ pub struct MetricsPusher {
     client: OutgoingClient,
     /// Whom the pages are charged to until they are sent.
     memory: Arc<TenantMemory>,
+    status: Arc<PushStatus>,
     metrics: Arc<Metrics>,
     reports: Reports,
 }
@@ -54,11 +60,12 @@ impl MetricsPusher {
         instance: String,
         render: RenderPages,
         memory: &Arc<TenantMemory>,
-        (metrics, reports): (&Arc<Metrics>, &Reports),
+        (status, metrics, reports): (&Arc<PushStatus>, &Arc<Metrics>, &Reports),
     ) -> Self {
         let client = OutgoingClient::new(RequestKind::Once);
-        let (memory, metrics, reports) = (Arc::clone(memory), Arc::clone(metrics), reports.clone());
-        Self { settings, instance, render, client, memory, metrics, reports }
+        let (memory, status) = (Arc::clone(memory), Arc::clone(status));
+        let (metrics, reports) = (Arc::clone(metrics), reports.clone());
+        Self { settings, instance, render, client, memory, status, metrics, reports }
     }
 
     /// Sends them until `stop`, and once more then.
@@ -87,6 +94,7 @@ impl MetricsPusher {
 
     /// Sends pages with these settings until there are others, or until the stop.
     async fn push_until_changed(&mut self, push: &Arc<MetricsPush>, stop: &CancellationToken) {
+        self.status.begin();
         let mut intervals = Intervals::new(push.interval, push.max_interval);
         let mut due = Instant::now() + intervals.first();
         loop {
@@ -108,10 +116,12 @@ impl MetricsPusher {
             // One that has not ended when the server stops makes way for the last one.
             let Some(accepted) = stop.run_until_cancelled(self.push_all(push)).await else { continue };
             if accepted {
+                self.status.note_success();
                 if let Some(failures) = intervals.succeeded() {
                     info!("Metrics are pushed again, after {failures} failures");
                 }
             } else {
+                self.status.note_failure();
                 intervals.failed();
             }
             due = (began + intervals.next()).max(Instant::now());
@@ -143,11 +153,12 @@ impl MetricsPusher {
         self.metrics.node.metrics_push_failures.increment(1);
         let code = if error.is_timeout() { Code::MetricsPusherTimeout } else { Code::MetricsPusherFailed };
         let (url, why) = (push.target().map(shown).unwrap_or_default(), with_sources(error));
+        self.status.note_error(format!("{page}: {why}"));
         self.reports.record(code.at(Scope::Log), format_args!("{page} could not be pushed to {url}: {why}"));
     }
 }
 
 /// An address without what may be secret in it.
-fn shown(url: &str) -> String {
+pub fn shown(url: &str) -> String {
     redacted_address(url).unwrap_or_else(|| "an address that is not shown".into())
 }
