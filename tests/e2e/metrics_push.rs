@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{MetricsReceiver, Pushed, Request, World, eventually};
+use harness::{MetricsReceiver, Pushed, Request, TokenIssuer, World, eventually};
 use http::{Method, StatusCode};
 use hub::MemoryKind;
 use serde_json::json;
@@ -215,4 +215,70 @@ async fn a_receiver_that_does_not_answer_delays_the_stop_no_longer_than_connecti
     let since = Instant::now();
     world.stop().await;
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn the_last_request_has_two_seconds_however_long_a_stop_may_take() {
+    let receiver = MetricsReceiver::start().await;
+    receiver.stop_responding();
+    let world = World::with(|settings| {
+        to(&receiver)(settings);
+        settings.telemetry.push.timeout = Duration::from_secs(60);
+        settings.server.shutdown_timeout = Duration::from_secs(60);
+    })
+    .await;
+    receiver.wait_for(2).await;
+    let since = Instant::now();
+    world.stop().await;
+    assert_eq!(receiver.pushed().len(), 4, "those that were under way make room for the last ones");
+    assert!(since.elapsed() < Duration::from_secs(30), "{:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn each_node_pushes_the_pages_of_its_own() {
+    let receiver = MetricsReceiver::start().await;
+    let node = || {
+        World::with(|settings| {
+            to(&receiver)(settings);
+            settings.telemetry.push.interval = Duration::from_secs(30_000_000);
+        })
+    };
+    let (one, other) = (node().await, node().await);
+    let ports = [&one, &other].map(|world| world.address().port());
+    let mut ann = one.connect().await;
+    ann.join("realtime:room", json!({})).await;
+    one.stop().await;
+    other.stop().await;
+    let pushed = receiver.pushed();
+    assert_eq!(pushed.len(), 4, "each of them once");
+    for (port, joins) in ports.into_iter().zip(["1", "0"]) {
+        let of_node =
+            |pushed: &&Pushed| pushed.uri.query().is_some_and(|q| q.ends_with(&format!("%3A{port}")));
+        let pages: Vec<_> = pushed.iter().filter(of_node).collect();
+        let line = format!("\nrealtime_channel_global_joins {joins}\n");
+        assert_eq!(pages.len(), 2);
+        assert_eq!(pages.iter().filter(|pushed| pushed.page.contains(&line)).count(), 1, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn operators_see_where_metrics_are_pushed_and_how_that_goes() {
+    let receiver = MetricsReceiver::start().await;
+    let operators = TokenIssuer::new("the secret of operators, of thirty-two bytes");
+    let world = World::with(|settings| settings.admin.jwt_secret = Some(operators.secret().into())).await;
+    let token = operators.sign(&json!({ "exp": 4_000_000_000_u64 }));
+    let push = async || world.send(Request::get("/status").bearer(&token)).await.json()["push"].clone();
+    assert_eq!(push().await, json!(null), "there is none");
+    world.apply(to(&receiver));
+    eventually("a push has succeeded", async || push().await["last_success"].is_string()).await;
+    let status = push().await;
+    assert_eq!(status["address"], format!("http://{}/import?…", receiver.address()));
+    assert_eq!((&status["failures"], &status["last_error"]), (&json!(0), &json!(null)));
+    receiver.respond_with(StatusCode::SERVICE_UNAVAILABLE);
+    eventually("failures are counted", async || push().await["failures"].as_u64() >= Some(2)).await;
+    let status = push().await;
+    let error = status["last_error"].as_str().unwrap_or_default();
+    assert!(error.ends_with(": the answer was 503 Service Unavailable"), "{status}");
+    assert!(status["last_success"].is_string(), "{status}");
+    world.stop().await;
 }

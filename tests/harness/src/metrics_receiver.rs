@@ -65,7 +65,12 @@ impl MetricsReceiver {
         Self { address, shared, serving }
     }
 
-    /// Its address, with a key in the query.
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address of its pages, with a key in the query.
     pub fn url(&self) -> String {
         format!("http://{}/import?key=hush", self.address)
     }
