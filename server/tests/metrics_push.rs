@@ -33,10 +33,10 @@ async fn pages_are_pushed_over_tls_to_a_receiver_whose_certificate_is_trusted_al
     })
     .await;
     let url = format!("https://localhost:{}/import", haproxy.endpoint().address().port());
-    let (stranger, _folder) = program(&url, &[]);
-    let line = stranger.log_line("MetricsPusherFailed");
+    let (untrusting, _folder) = program(&url, &[]);
+    let line = untrusting.log_line("MetricsPusherFailed");
     assert!(line.contains("certificate"), "{line}");
-    assert_eq!(receiver.pushed().len(), 0, "nothing is sent to a stranger");
+    assert_eq!(receiver.pushed().len(), 0, "nothing is sent without trust");
     let file = certificate.cert_file().display().to_string();
     let (_trusting, _folder) = program(&url, &[("SSL_CERT_FILE", &file)]);
     let pushed = receiver.wait_for(2).await;

@@ -85,7 +85,7 @@ every pod of the cluster: networkPolicy.enabled is false
 {{- else if and (kindIs "invalid" .internalFrom) (not .from) -}}
 every pod of the cluster, until networkPolicy.internalFrom says who may reach it
 {{- else if and (not .internalFrom) (not (kindIs "invalid" .internalFrom)) -}}
-nobody but the kubelet
+the kubelet alone
 {{- else -}}
 those whom networkPolicy names
 {{- end -}}
