@@ -60,7 +60,22 @@ Written from the structs in server/settings/src by `UPDATE=1 cargo test -p setti
   "telemetry.log_format",
   "telemetry.log_queue_bytes",
   "telemetry.log_queue_lines",
-  "telemetry.metrics_format"
+  "telemetry.metrics_format",
+  "telemetry.traces.batch_spans",
+  "telemetry.traces.certificate_file",
+  "telemetry.traces.compression",
+  "telemetry.traces.disabled",
+  "telemetry.traces.endpoint",
+  "telemetry.traces.exporter",
+  "telemetry.traces.headers",
+  "telemetry.traces.interval",
+  "telemetry.traces.max_interval",
+  "telemetry.traces.protocol",
+  "telemetry.traces.queue_spans",
+  "telemetry.traces.resource_attributes",
+  "telemetry.traces.service_name",
+  "telemetry.traces.timeout",
+  "telemetry.traces.traces_endpoint"
 ]
 {{- end -}}
 {{- define "realtime.settings.defaults" -}}

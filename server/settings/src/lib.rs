@@ -41,6 +41,7 @@ mod store;
 mod telemetry;
 mod tenants;
 mod topic_pattern;
+mod traces;
 mod units;
 mod value_kind;
 mod values;
@@ -74,6 +75,7 @@ pub use store::{Migrate, Store, StoreTls, WrittenForm};
 pub use telemetry::{LogFormat, LogLevel, MetricsFormat, Telemetry};
 pub use tenants::{NO_TENANT, Tenant};
 pub use topic_pattern::TopicPattern;
+pub use traces::{OtlpCompression, OtlpProtocol, SpanExporter, SpanSampler, Traces};
 pub use units::{format_duration, parse_duration};
 
 use std::collections::BTreeMap;
@@ -111,7 +113,7 @@ pub struct Settings {
     pub regions: Regions,
     /// Tokens of operators, for status, metrics and administration.
     pub admin: Admin,
-    /// Logs and metrics.
+    /// Logs, metrics and traces.
     pub telemetry: Telemetry,
     /// Further tenants, by id.
     #[schemars(extend("x-reload" = "live", "x-names" = "tenant"))]

@@ -1,4 +1,4 @@
-//! `[telemetry]`: logs and metrics.
+//! `[telemetry]`: logs, metrics and traces.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -7,9 +7,9 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricsPush, marks, units};
+use crate::{MetricsPush, Traces, marks, units};
 
-/// Logs and metrics.
+/// Logs, metrics and traces.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
@@ -71,6 +71,9 @@ pub struct Telemetry {
 
     /// Metrics that are sent to an address.
     pub push: MetricsPush,
+
+    /// Spans that are sent to a collector.
+    pub traces: Traces,
 }
 
 impl Default for Telemetry {
@@ -88,6 +91,7 @@ impl Default for Telemetry {
             tenant_metrics: 1_000,
             metrics_format: MetricsFormat::default(),
             push: MetricsPush::default(),
+            traces: Traces::default(),
         }
     }
 }

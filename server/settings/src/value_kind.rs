@@ -29,6 +29,8 @@ pub(crate) enum ValueKind {
         min: u64,
         max: u64,
     },
+    /// A number from 0 to 1.
+    Fraction,
     /// One of some words.
     Choice(Vec<String>),
     Duration {
@@ -74,6 +76,7 @@ impl ValueKind {
             Some("jwks") => return Self::Jwks,
             Some("topic-pattern") => return Self::TopicPattern,
             Some("slot-suffix") => return Self::SlotSuffix,
+            Some("fraction") => return Self::Fraction,
             Some("url") => return Self::Url(words(&schema["x-schemes"])),
             Some(other) => panic!("`x-kind` {other} is unknown"),
             None => {}
@@ -119,6 +122,7 @@ impl ValueKind {
                 format!("a whole number of at least {min}")
             }
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Fraction => "a number from 0 to 1".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Duration { min, max } if min.is_zero() => {
                 format!("a duration of at most {}", format_duration(*max))
@@ -155,6 +159,7 @@ impl ValueKind {
                 _ => None,
             },
             Self::Integer { .. } => whole(word),
+            Self::Fraction => decimal(word),
             Self::Size { .. } => whole(word).or_else(|| Some(word.into())),
             Self::Anything => serde_json::from_str(word).ok(),
             Self::Text => None,
@@ -174,6 +179,10 @@ impl ValueKind {
             Self::Boolean => value.as_bool().map(Value::from),
             Self::Integer { min, max } => {
                 value.as_u64().filter(|n| (min..=max).contains(&n)).map(Value::from)
+            }
+            // Negative zero is another text.
+            Self::Fraction => {
+                value.as_f64().filter(|part| (0.0..=1.0).contains(part)).map(|part| part.abs().into())
             }
             Self::Duration { min, max } => {
                 let wait = parse_duration(value.as_str()?).ok().filter(|wait| (min..=max).contains(&wait))?;
@@ -233,6 +242,12 @@ fn words(value: &Value) -> Vec<String> {
 fn whole(text: &str) -> Option<Value> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse::<u64>().ok())?.map(Value::from)
+}
+
+/// Digits with at most one point.
+fn decimal(text: &str) -> Option<Value> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    digits.then(|| text.parse::<f64>().ok())?.map(Value::from)
 }
 
 fn holds_null(value: &Value) -> bool {

@@ -74,6 +74,7 @@ mod tests {
             ValueKind::Text => vec![json!("text")],
             ValueKind::Boolean => vec![json!(true), json!(false)],
             ValueKind::Integer { min, max } => vec![json!(min), json!(max)],
+            ValueKind::Fraction => vec![json!(0), json!(0.01), json!(1.0)],
             ValueKind::Choice(words) => words.iter().map(|word| json!(word)).collect(),
             ValueKind::Duration { min, max } => {
                 vec![json!(format_duration(*min)), json!(format_duration(*max))]

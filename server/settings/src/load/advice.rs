@@ -110,7 +110,7 @@ fn for_kind(kind: &ValueKind, value: &Value, origin: Origin) -> Option<String> {
             let wrong = units::parse_size(text).is_none();
             wrong.then(|| "write a number with its unit, such as 64 KiB, 5 MB or 1 GiB".into())
         }
-        (ValueKind::Boolean | ValueKind::Integer { .. }, Value::String(text))
+        (ValueKind::Boolean | ValueKind::Integer { .. } | ValueKind::Fraction, Value::String(text))
             if in_a_file && kind.check(&kind.read(text)).is_some() =>
         {
             Some("write it without quotes".into())

@@ -133,7 +133,10 @@ impl<'a> SyntaxProblems<'a> {
         let path = path_of(name).map(|path| [self.section_at(start), path].concat());
         let key = path.and_then(|path| root().find(&path));
         match key.map(|key| (&key.shape, key.secret)) {
-            Some((Shape::One(kind @ (ValueKind::Boolean | ValueKind::Integer { .. })), _)) => {
+            Some((
+                Shape::One(kind @ (ValueKind::Boolean | ValueKind::Integer { .. } | ValueKind::Fraction)),
+                _,
+            )) => {
                 let written = Value::from(value.trim_end_matches([';', ',']));
                 let better = kind.read(written.as_str().unwrap_or_default());
                 match kind.check(&better) {

@@ -68,6 +68,10 @@ fn constrain(fields: &mut Map<String, Value>) {
                 set("maximum", (*max).into());
             }
         }
+        ValueKind::Fraction => {
+            set("minimum", 0.into());
+            set("maximum", 1.into());
+        }
         ValueKind::IpAddress => set("anyOf", json!([{ "format": "ipv4" }, { "format": "ipv6" }])),
         _ => {}
     }
@@ -115,6 +119,7 @@ fn pattern(kind: &ValueKind) -> Option<String> {
         | ValueKind::Text
         | ValueKind::Boolean
         | ValueKind::Integer { .. }
+        | ValueKind::Fraction
         | ValueKind::Choice(_) => return None,
     };
     Some(pattern)

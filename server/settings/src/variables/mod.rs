@@ -14,6 +14,7 @@ mod sdk;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod variable;
 
 pub(crate) use conversion::Conversion;
@@ -21,7 +22,8 @@ pub(crate) use variable::{SEED, TargetKey, Treatment, Variable};
 
 /// All rows, in the order in which they count.
 pub(crate) fn table() -> impl Iterator<Item = &'static Variable> {
-    let areas = [http::ROWS, database::ROWS, tenants::ROWS, operation::ROWS, cluster::ROWS, sdk::ROWS];
+    let areas =
+        [http::ROWS, database::ROWS, tenants::ROWS, operation::ROWS, traces::ROWS, cluster::ROWS, sdk::ROWS];
     areas.into_iter().flatten()
 }
 

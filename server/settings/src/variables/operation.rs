@@ -1,4 +1,4 @@
-//! Janitor, metrics, logs, the process, OpenTelemetry (docs/protocol/operations.md#janitor-metrics-log-process).
+//! Janitor, metrics, logs, the process (docs/protocol/operations.md#janitor-metrics-log-process).
 
 use super::conversion::Conversion;
 use super::variable::{PlannedFeature, Variable, converted, verbatim};
@@ -58,5 +58,4 @@ pub(super) const ROWS: &[Variable] = &[
     Variable::sets(&["RLIMIT_NOFILE"], &[verbatim("server.open_files")]),
     Variable::ignored(&["ENABLE_ERL_CRASH_DUMP"], "there is no Erlang here"),
     Variable::ignored(&["ERL_CRASH_DUMP_*"], "there is no Erlang here"),
-    Variable::planned(&["OTEL_*"], PlannedFeature::OpenTelemetry),
 ];

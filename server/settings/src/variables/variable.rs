@@ -40,7 +40,6 @@ pub(crate) struct TargetKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PlannedFeature {
     Dashboard,
-    OpenTelemetry,
     Webhooks,
 }
 
@@ -49,7 +48,6 @@ impl PlannedFeature {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Dashboard => "the dashboard is",
-            Self::OpenTelemetry => "OpenTelemetry is",
             Self::Webhooks => "webhooks are",
         }
     }
