@@ -191,6 +191,8 @@ impl Server {
         if let Some(internal) = internal {
             internal.ended().await;
         }
+        // After all that may end a span.
+        node.traces.stop().await;
         drop(workers);
         node.lifecycle.enter(LifecyclePhase::Stopped);
     }

@@ -24,7 +24,7 @@
 //! | [`auth`] | verifies tokens, and decides who may join or administer |
 //! | [`bus`] | connects the nodes of a cluster |
 //! | [`store`] | what is remembered: tenants, in SQLite, PostgreSQL or memory, and the encryption of their secrets |
-//! | [`telemetry`] | logs and metrics |
+//! | [`telemetry`] | logs, metrics and traces |
 //! | [`close_reason`] | why the server closes a WebSocket, and with which code |
 //! | [`pem`] | files of certificates and keys |
 //! | [`outgoing`] | the client of HTTP requests that the server sends itself |

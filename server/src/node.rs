@@ -51,6 +51,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::prometheus::Prometheus;
 use crate::telemetry::push::PushStatus;
 use crate::telemetry::reports::Reports;
+use crate::telemetry::traces::{SpanCounters, Traces};
 use crate::tenants::{Registry, SourceUnavailable, StoredTenants, Tenant, UnknownHost};
 use crate::workers::Offload;
 
@@ -105,6 +106,8 @@ pub struct Node {
     /// How pushing metrics goes.
     pub push_status: Arc<PushStatus>,
     internal_address: OnceLock<SocketAddr>,
+    /// Begins spans.
+    pub traces: Traces,
     /// Reports on what concerns no tenant in particular, in the log and in counters.
     pub reports: Reports,
 }
@@ -148,6 +151,12 @@ impl Node {
         let for_clients = memory_limit.for_clients(queue_memory);
         let memory = MemoryBudget::new(for_clients, settings.server.max_memory_percent_per_tenant);
         metrics.line_limits.apply(&settings.telemetry);
+        let id = NodeId::random();
+        let spans = SpanCounters {
+            sent: metrics.node.trace_spans_sent.clone(),
+            dropped: metrics.node.trace_spans_dropped.clone(),
+        };
+        let traces = Traces::start(&settings.telemetry.traces, &id.to_string(), spans)?;
         let tenants = Registry::new(&settings, jwks, (&metrics, &memory));
         let stored_tenants = StoredTenants::register(store, keys, settings.store.timeout, &tenants);
         stored_tenants.expect(settings.seed.tenant_with_key());
@@ -156,7 +165,7 @@ impl Node {
             Operators::new(&settings.admin, &settings.auth, &settings.seed).reporting_to(&reports);
         let hub = HubBuilder::new(settings.presence.coalesce);
         Ok(Arc::new(Self {
-            id: NodeId::random(),
+            id,
             started: Instant::now(),
             lifecycle,
             reloading: Reloading::new(),
@@ -189,6 +198,7 @@ impl Node {
             socket_buffers: Arc::default(),
             metrics,
             prometheus,
+            traces,
             reports,
         }))
     }
@@ -218,6 +228,7 @@ impl Node {
             push.clone_from(&settings.telemetry.push);
             has_changed
         });
+        self.traces.apply(&settings.telemetry.traces);
         self.tenants.apply(&settings);
         self.reloading.applied();
     }

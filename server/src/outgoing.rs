@@ -1,13 +1,15 @@
-//! The client of HTTP requests that the server sends itself: key sets are fetched with it, metrics are pushed with it.
+//! The client of HTTP requests that the server sends itself: key sets are fetched with it, metrics and traces are sent with it.
 //!
-//! One place decides whom it trusts (the trust store of the system), so that no feature verifies certificates in another way.
+//! One place decides whom it trusts (the trust store of the system, or certificates that a setting names), so that no feature verifies
+//! certificates in another way.
 
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
 
 use reqwest::Client;
 use reqwest::redirect::{Attempt, Policy};
-use rustls::ClientConfig;
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ConfigBuilder, WantsVerifier};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 /// More than providers use.
@@ -41,12 +43,30 @@ impl OutgoingClient {
         Self { kind, client: OnceLock::new() }
     }
 
+    /// The same, which trusts these authorities and no others.
+    ///
+    /// # Errors
+    /// When one of them is not valid.
+    #[cfg(feature = "otel")]
+    pub fn trusting(
+        kind: RequestKind,
+        authorities: Vec<rustls::pki_types::CertificateDer<'_>>,
+    ) -> Result<Self, NoTrustStore> {
+        let mut store = rustls::RootCertStore::empty();
+        for authority in authorities {
+            store.add(authority).map_err(|error| NoTrustStore(error.to_string()))?;
+        }
+        let client = client(kind, |tls| Ok(tls.with_root_certificates(store)));
+        Ok(Self { kind, client: OnceLock::from(client) })
+    }
+
     /// The client.
     ///
     /// # Errors
     /// Without a trust store.
     pub fn get(&self) -> Result<&Client, NoTrustStore> {
-        self.client.get_or_init(|| client(self.kind)).as_ref().map_err(Clone::clone)
+        let client = || client(self.kind, BuilderVerifierExt::with_platform_verifier);
+        self.client.get_or_init(client).as_ref().map_err(Clone::clone)
     }
 }
 
@@ -61,12 +81,18 @@ pub fn with_sources(error: &dyn Error) -> String {
     text
 }
 
+/// TLS for which is decided whom it trusts.
+type TrustingBuilder = ConfigBuilder<ClientConfig, WantsClientCert>;
+
 /// Its TLS is configured explicitly, so that it does not depend on an installed crypto provider.
-fn client(kind: RequestKind) -> Result<Client, NoTrustStore> {
+fn client(
+    kind: RequestKind,
+    trust: impl FnOnce(ConfigBuilder<ClientConfig, WantsVerifier>) -> Result<TrustingBuilder, rustls::Error>,
+) -> Result<Client, NoTrustStore> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(BuilderVerifierExt::with_platform_verifier)
+        .and_then(trust)
         .map_err(|error| NoTrustStore(error.to_string()))?
         .with_no_client_auth();
     let builder = Client::builder()
@@ -99,7 +125,8 @@ mod tests {
     #[test]
     fn a_client_of_each_kind_can_be_created() {
         for kind in [RequestKind::Reading, RequestKind::Once] {
-            assert!(OutgoingClient::new(kind).get().is_ok(), "{:?}", client(kind));
+            let client = OutgoingClient::new(kind);
+            assert!(client.get().is_ok(), "{:?}", client.get());
         }
     }
 }

@@ -14,6 +14,7 @@ use settings::{LoadError, Loaded, Location, Problem, Settings};
 use crate::bus::Redis;
 use crate::edge::acceptor::Acceptor;
 use crate::node::bus_queue_bounds;
+use crate::telemetry::traces;
 use crate::tenants::check_address;
 
 /// What a server needs beside its settings.
@@ -29,7 +30,9 @@ pub struct Resources {
 }
 
 /// The beginnings of the keys that name files and addresses.
-const KEY_PREFIXES: [&str; 3] = ["server.tls", "server.proxy_protocol_from", "bus."];
+const KEY_PREFIXES: [&str; 4] = ["server.tls", "server.proxy_protocol_from", "bus.", TRACES];
+
+const TRACES: &str = "telemetry.traces.";
 
 impl Resources {
     /// Whether this setting decides which files and addresses are loaded.
@@ -56,8 +59,12 @@ impl Resources {
         let bus = Redis::new(&settings.bus, bus_queue_bounds(settings));
         let bus = bus.map_err(|error| report(error.key(), error.into()));
         let databases = check_databases(settings, &mut report);
-        match (acceptor, bus, databases) {
-            (Ok(acceptor), Ok(bus), Ok(())) => {
+        let traces = traces::check(&settings.telemetry.traces).map_err(|(key, error)| {
+            let key = format!("{TRACES}{key}");
+            report(&key, error.context(format!("`{key}`")));
+        });
+        match (acceptor, bus, databases, traces) {
+            (Ok(acceptor), Ok(bus), Ok(()), Ok(())) => {
                 let (files, warnings) = (files(settings, &acceptor), warnings(settings, &acceptor));
                 Ok(Self { acceptor, bus, files, warnings })
             }
@@ -111,7 +118,11 @@ fn files(settings: &Settings, acceptor: &Acceptor) -> Vec<(&'static str, PathBuf
     let tls = certificates.iter().flat_map(|certificates| certificates.files());
     let tls = tls.map(|(key, file)| (key, file.to_owned()));
     let ca = settings.bus.tls_ca_file.clone().filter(|_| bus_is_encrypted(settings));
-    tls.chain(ca.map(|file| ("bus.tls_ca_file", file))).collect()
+    let traces = &settings.telemetry.traces;
+    let of_collector = traces.certificate_file.clone().filter(|_| traces.is_on());
+    tls.chain(ca.map(|file| ("bus.tls_ca_file", file)))
+        .chain(of_collector.map(|file| ("telemetry.traces.certificate_file", file)))
+        .collect()
 }
 
 fn warnings(settings: &Settings, acceptor: &Acceptor) -> Vec<String> {

@@ -39,7 +39,7 @@ const FOUNDATION: [&str; 16] = [
 const SLICES: &[&str] = LAYERS[5];
 
 /// External crates that one module hides from the rest: the crate, and the path that may name it. TLS has two of them.
-const CONFINED: [(&str, &str); 27] = [
+const CONFINED: [(&str, &str); 32] = [
     ("hyper", "server/src/edge/"),
     ("hyper", "server/src/cli/http_client.rs"),
     ("hyper_util", "server/src/edge/"),
@@ -60,6 +60,11 @@ const CONFINED: [(&str, &str); 27] = [
     ("reqwest", "server/src/outgoing.rs"),
     ("reqwest", "server/src/auth/jwks/"),
     ("reqwest", "server/src/telemetry/push/"),
+    ("reqwest", "server/src/telemetry/traces/"),
+    ("opentelemetry", "server/src/telemetry/traces/"),
+    ("opentelemetry_http", "server/src/telemetry/traces/"),
+    ("opentelemetry_otlp", "server/src/telemetry/traces/"),
+    ("opentelemetry_sdk", "server/src/telemetry/traces/"),
     ("flate2", "server/src/telemetry/push/"),
     ("notify", "server/src/watch"),
     ("redis", "server/src/bus/"),

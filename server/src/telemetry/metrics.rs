@@ -98,6 +98,10 @@ metrics! {
         pub metrics_pushes: Counter = "realtime_metrics_pushes_total",
         /// Requests with metrics that were not accepted with a status 2xx in time (telemetry.push.timeout), and are not sent again.
         pub metrics_push_failures: Counter = "realtime_metrics_push_failures_total",
+        /// Spans that were sent to the collector (telemetry.traces).
+        pub trace_spans_sent: Counter = "realtime_trace_spans_sent_total",
+        /// Spans that were dropped: more waited than telemetry.traces.queue_spans, or the collector did not accept them.
+        pub trace_spans_dropped: Counter = "realtime_trace_spans_dropped_total",
         /// 1 while the store of tenants can be used, else 0.
         pub store_connected: Gauge = "realtime_store_connected",
         /// Seconds since the server started.

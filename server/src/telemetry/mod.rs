@@ -1,10 +1,11 @@
-//! What the server reports about itself: log lines and metrics.
+//! What the server reports about itself: log lines, metrics and traces.
 
 mod bounds;
 pub mod codes;
 #[macro_use]
 mod macros;
 pub mod fan_out;
+mod intervals;
 pub mod line_limits;
 pub mod logs;
 mod machine;
@@ -16,4 +17,5 @@ pub mod reference;
 pub mod reports;
 pub mod request_context;
 mod runtime_names;
+pub mod traces;
 mod upstream_names;

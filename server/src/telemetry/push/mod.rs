@@ -3,7 +3,6 @@
 //! Each interval two requests are sent at once, as upstream does: the series of tenants, and all others. None is sent again, because
 //! the next ones have newer values; while they fail the interval grows. When the server stops, the last values are sent once.
 
-mod intervals;
 mod request;
 mod status;
 
@@ -20,9 +19,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use self::intervals::Intervals;
 use self::request::{PushError, PushedPage, Template};
 use super::codes::{Code, Scope};
+use super::intervals::Intervals;
 use super::metrics::Metrics;
 use super::reports::Reports;
 use crate::outgoing::{OutgoingClient, RequestKind, with_sources};

@@ -1,10 +1,10 @@
-//! When pages are sent.
+//! When metrics are sent to where they are pushed.
 
 use std::time::Duration;
 
 use crate::backoff::random;
 
-/// The time from the beginning of one push to that of the next. Without random parts, as with a scrape: rates over a window of time
+/// The time from the beginning of one attempt to that of the next. Without random parts, as with a scrape: rates over a window of time
 /// have the same number of samples.
 #[derive(Debug)]
 pub(super) struct Intervals {
@@ -20,7 +20,7 @@ impl Intervals {
         Self { usual, longest: longest.max(usual), failures: 0 }
     }
 
-    /// The time until the first push: a random part of the usual one, so that nodes that start together do not send at once.
+    /// The time until the first attempt: a random part of the usual one, so that nodes that start together do not send at once.
     pub(super) fn first(&self) -> Duration {
         self.usual.mul_f64(random())
     }
