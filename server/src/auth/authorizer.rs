@@ -11,6 +11,7 @@ use hub::{Privacy, RoomKey};
 
 use super::{Claims, QuestionTurns};
 use crate::telemetry::codes::Code;
+use crate::telemetry::traces::TraceSpan;
 
 /// Why something of a channel is refused when the memory of the tenant is used up.
 pub const NO_CHANNEL_MEMORY: &str = "Memory for channels is used up, try again later";
@@ -53,6 +54,17 @@ pub enum Decision {
     Pending(Pin<Box<dyn Future<Output = Authorized> + Send>>),
 }
 
+/// What is found out by `work`, which is a question to a database. `span` ends with it.
+pub async fn traced(mut span: TraceSpan, work: impl Future<Output = Authorized>) -> Authorized {
+    span.note("db.system.name", "postgresql");
+    let authorized = work.await;
+    match &authorized {
+        Ok(rights) => span.note("realtime.rights", rights.as_str()),
+        Err(error) => span.fail(error.code.name()),
+    }
+    authorized
+}
+
 /// What was found out.
 pub type Authorized = Result<Rights, AuthorizationError>;
 
@@ -77,6 +89,15 @@ impl Rights {
     /// None of them.
     pub const NONE: Self =
         Self { read_broadcasts: false, send_broadcasts: false, read_presence: false, track_presence: false };
+
+    /// How many they are, in a word.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NONE => "none",
+            Self::ALL => "all",
+            _ => "some",
+        }
+    }
 }
 
 /// Why something is not allowed, or why that cannot be found out.

@@ -22,7 +22,7 @@ mod warnings;
 
 pub use authorizer::{
     AuthorizationError, Authorized, Authorizer, Decision, Freshness, NO_CHANNEL_MEMORY, PublicRooms,
-    Question, Rights,
+    Question, Rights, traced,
 };
 pub use claims::{Claims, Fingerprint};
 pub use credentials::{Credentials, subprotocols};

@@ -35,6 +35,7 @@ use crate::sessions::{
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::metrics::Answered;
 use crate::telemetry::request_context::{ERROR_CODE, RequestContext};
+use crate::telemetry::traces::{SpanName, TENANT, TraceSpan};
 use crate::tenants::Tenant;
 use crate::workers::in_time_slices;
 
@@ -90,10 +91,14 @@ impl Handshake {
                 return protocol.refusal(&error);
             }
         };
+        let mut span = self.services.node.traces.below(context.trace(), SpanName::Handshake);
         let started = Instant::now();
         let admitted = self.admit(&**protocol, &request, &caller).await;
         let outcome = if admitted.is_ok() { Answered::Ok } else { Answered::Error };
         self.services.node.metrics.common.note_handshake(outcome, dialect, started.elapsed());
+        note(&mut span, &admitted);
+        // A refusal may wait before it is answered.
+        drop(span);
         match admitted {
             Ok((admission, permits)) => {
                 let client = (dialect, admission, context);
@@ -254,6 +259,20 @@ impl Handshake {
             *shared = Arc::new(current);
         }
         Arc::clone(&shared)
+    }
+}
+
+/// Notes the outcome of the checks.
+fn note(span: &mut TraceSpan, admitted: &Result<(Admission, WebSocketPermits), Refused>) {
+    let tenant = match admitted {
+        Ok((admission, _)) => Some(&admission.tenant),
+        Err(Refused { tenant, error }) => {
+            span.fail(error.code.name());
+            tenant.as_ref()
+        }
+    };
+    if let Some(tenant) = tenant {
+        span.note(TENANT, &tenant.id);
     }
 }
 

@@ -15,6 +15,7 @@ mod request_body;
 mod request_deadline;
 mod request_id;
 mod request_log;
+mod request_span;
 mod router;
 mod sockets;
 pub mod tls;

@@ -72,7 +72,7 @@ impl RequestLog {
 }
 
 /// The beginning of `path` that may be logged, with `…` in place of what may be a secret.
-fn loggable(path: &str) -> Box<str> {
+pub(super) fn loggable(path: &str) -> Box<str> {
     let secret = SECRET_MARKS.iter().filter_map(|mark| path.find(mark)).min();
     let (shown, end) = secret.map_or((path, ""), |secret| (&path[..secret], "…"));
     shortened(&format!("{shown}{end}"), PATH_BYTES_MAX).into()

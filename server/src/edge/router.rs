@@ -14,6 +14,7 @@ use super::caller::Caller;
 use super::listener_kind::ListenerKind;
 use super::request_id::{self, X_REQUEST_ID};
 use super::request_log::RequestLog;
+use super::request_span::RequestSpan;
 use super::sockets::{Purpose, Shortage};
 use super::{authorise, cors, head_check, request_body};
 use crate::node::{LifecyclePhase, Node};
@@ -45,10 +46,12 @@ impl Router {
         caller: Arc<Caller>,
     ) -> Response<Full<Bytes>> {
         let id = request_id::choose(request.headers(), &self.node.settings().server.request_id_baggage_key);
-        let context = Arc::new(RequestContext::new(&id, caller.address));
+        let traced = RequestSpan::start(&self.node.traces, &self.routes, &request);
+        let context = RequestContext::new(&id, caller.address).in_trace(traced.context());
+        let context = Arc::new(context);
         let (log, span) = (RequestLog::start(&request), context.span());
         let (socket, payer) = (Arc::clone(&caller.socket), Arc::clone(&caller.payer));
-        let purpose = socket.purpose();
+        let (purpose, address) = (socket.purpose(), caller.address);
         request.extensions_mut().insert(Arc::clone(&payer));
         request.extensions_mut().insert(caller);
         // Handlers of upgrade routes keep it for as long as their WebSocket is open.
@@ -69,6 +72,7 @@ impl Router {
         let mut response = response::retry_later(responding.instrument(span.clone()).await);
         payer.reset();
         self.node.metrics.http.note(operation, response.status(), started.elapsed());
+        traced.finish(&response, &id, address);
         if !log.is_health_check() || self.node.settings().telemetry.log_health_checks {
             span.in_scope(|| log.finish(&response, &self.node.metrics.line_limits));
         }

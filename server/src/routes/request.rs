@@ -17,6 +17,7 @@ use super::PathParameters;
 use crate::auth::Operator;
 use crate::query;
 use crate::telemetry::request_context::RequestContext;
+use crate::telemetry::traces::TraceContext;
 use crate::workers;
 
 /// A request at a route that may be used by its sender.
@@ -70,6 +71,11 @@ impl RequestHead {
     pub fn client_address(&self) -> IpAddr {
         let context = self.parts.extensions.get::<Arc<RequestContext>>();
         context.expect("the router attaches the context to each request").client_address()
+    }
+
+    /// The span of the request, if there are traces.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.parts.extensions.get::<Arc<RequestContext>>()?.trace()
     }
 
     /// Waits for the turn of `party`, whose time it is that the rest of the request takes.

@@ -8,9 +8,12 @@ use hub::{Privacy, RoomKey};
 use tokio::time::timeout;
 
 use super::Rejection;
-use crate::auth::{AuthorizationError, Authorizer, Claims, Decision, Freshness, Question, QuestionTurns};
+use crate::auth::{
+    AuthorizationError, Authorizer, Claims, Decision, Freshness, Question, QuestionTurns, traced,
+};
 use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::traces::{SpanName, TENANT, TOPIC, TraceSpan};
 use crate::tenants::{Databases, Tenant};
 
 /// The text for a tenant whose database cannot be asked.
@@ -39,6 +42,8 @@ pub(super) struct Sender {
     /// All headers of the request, as a JSON object.
     pub(super) headers: Arc<str>,
     pub(super) turns: QuestionTurns,
+    /// Ends with the response.
+    pub(super) span: TraceSpan,
 }
 
 impl Authorization {
@@ -61,13 +66,17 @@ impl Authorization {
             return Ok(());
         }
         self.databases.note_use(tenant);
-        let Sender { claims, headers, turns } = sender;
+        let Sender { claims, headers, turns, span } = sender;
         let question = Question { room, claims, headers, freshness: Freshness::Recent, turns };
         let rights = match self.authorizer.authorize(question) {
             Decision::Immediate(result) => result,
             Decision::Pending(work) => {
                 let limit = self.node.settings().server.authorization_timeout;
-                let found = timeout(limit, work).await;
+                let traces = &self.node.traces;
+                let mut asking = traces.below(span.context().as_ref(), SpanName::Authorization);
+                asking.note(TENANT, &tenant.id);
+                asking.note(TOPIC, &room.topic);
+                let found = timeout(limit, traced(asking, work)).await;
                 found.unwrap_or_else(|_elapsed| Err(AuthorizationError::undecided()))
             }
         };

@@ -33,6 +33,8 @@ use crate::routes::{
     RoutedRequest,
 };
 use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::logs::shortened;
+use crate::telemetry::traces::{SpanName, TENANT, TOPIC};
 use crate::tenants::Tenant;
 
 /// Errors of a field.
@@ -120,10 +122,11 @@ async fn post_single(server: Arc<Broadcasting>, request: RoutedRequest) -> Respo
         let body = json!({ "error": UNSUPPORTED_CONTENT });
         return response::json(StatusCode::UNSUPPORTED_MEDIA_TYPE, &body);
     };
-    let admitted = match Admitted::admit(&server.node, &head).await {
+    let mut admitted = match Admitted::admit(&server.node, &head).await {
         Ok(admitted) => admitted,
         Err(refused) => return refused,
     };
+    admitted.sender.span.note(TOPIC, shortened(&topic, TOPIC_BYTES_MAX).as_ref());
     let message = single::Message { topic: &topic, event: &event, privacy, content };
     let sent = match admitted.read(body).await {
         Ok(body) => single::send(&server, (&admitted.tenant, &admitted.sender), &message, body).await,
@@ -145,15 +148,17 @@ impl Admitted {
     /// # Errors
     /// The response that refuses it.
     async fn admit(node: &Node, head: &RequestHead) -> Result<Self, Response<Bytes>> {
+        let mut span = node.traces.below(head.trace(), SpanName::Broadcast);
         let token = Credentials::of(head.headers(), head.uri()).for_http();
         let request = (head.headers(), head.uri());
         let authenticated = node.authenticate(request, token, head.client_address()).await;
         let Authenticated { tenant, claims, .. } =
             authenticated.map_err(|refused| not_authenticated(node, &refused))?;
+        span.note(TENANT, &tenant.id);
         let rate = RequestRate::count_request(&tenant);
         head.continue_for(tenant.memory.party()).await;
         let headers = headers_as_json(head.headers(), |_| true);
-        let sender = Sender { claims: Arc::new(claims), headers, turns: QuestionTurns::default() };
+        let sender = Sender { claims: Arc::new(claims), headers, turns: QuestionTurns::default(), span };
         Ok(Self { tenant, sender, rate })
     }
 

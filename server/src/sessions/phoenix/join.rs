@@ -20,12 +20,13 @@ use super::joined::JoinedTopic;
 use super::policy_changes::GAP;
 use super::replayed::ReplayedMessages;
 use super::{PhoenixSession, error_response};
-use crate::auth::{Authorized, Decision, Freshness, Question, Rights};
+use crate::auth::{Authorized, Decision, Freshness, Question, Rights, traced};
 use crate::broadcast::replay::ReplayError;
 use crate::changes::ChangeSubscription;
 use crate::sessions::KeptClaims;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::metrics::Answered;
+use crate::telemetry::traces::{SpanName, TENANT, TOPIC, TraceSpan};
 use crate::tenants::NO_DATABASE_REASON;
 
 /// Bytes of a join's payload: the longest token accepted, and plenty beside it. Reading a payload takes linear time,
@@ -42,6 +43,8 @@ pub(super) struct JoinMessage<'a> {
     pub(super) replaced: Option<Ref<'static>>,
     /// When it was received.
     received: Instant,
+    /// Ends with the answer.
+    span: TraceSpan,
 }
 
 /// A join that has passed all checks but the authorization.
@@ -62,6 +65,7 @@ impl JoinMessage<'_> {
             topic: Cow::Owned(self.topic.into_owned()),
             replaced: self.replaced,
             received: self.received,
+            span: self.span,
         }
     }
 }
@@ -84,15 +88,17 @@ impl PhoenixSession {
         };
         self.delayed_replies.send_for(&self.outbound, topic);
         let joined = self.topics.remove(topic).map(|old| old.join_ref);
-        let message = JoinMessage {
+        let mut message = JoinMessage {
             join_ref: push.join_ref.clone(),
             reference: push.reference.clone(),
             topic: Cow::Borrowed(topic),
             replaced: joined.or_else(|| self.cancel_join(topic)),
             received: Instant::now(),
+            span: self.services.node.traces.below(self.outbound.context.trace(), SpanName::Join),
         };
+        message.span.note(TENANT, &self.tenant.id);
         if push.payload.len() > PAYLOAD_BYTES_MAX {
-            return self.refuse(&message, &PAYLOAD_TOO_LARGE);
+            return self.refuse(message, &PAYLOAD_TOO_LARGE);
         }
         let request = JoinRequest::parse(push.payload);
         if !request.problems.is_empty() {
@@ -103,7 +109,7 @@ impl PhoenixSession {
         let (claims, charge) =
             match checked.and_then(|claims| Ok((claims, self.charge_join(push, &request)?))) {
                 Ok(accepted) => accepted,
-                Err(error) => return self.refuse(&message, &error),
+                Err(error) => return self.refuse(message, &error),
             };
         let room = RoomKey {
             tenant: Arc::clone(&self.tenant.id),
@@ -111,6 +117,7 @@ impl PhoenixSession {
             privacy: if request.private == Private::No { Privacy::Public } else { Privacy::Private },
             topic: sub_topic.into(),
         };
+        message.span.note(TOPIC, sub_topic);
         self.services.databases.note_use(&self.tenant);
         let question = Question {
             room: &room,
@@ -123,7 +130,13 @@ impl PhoenixSession {
         let join = Join { message, room, request, claims, charge };
         match decision {
             Decision::Immediate(result) => self.answer_join(join, result),
-            Decision::Pending(work) => self.await_authorization(join, work),
+            Decision::Pending(work) => {
+                let traces = &self.services.node.traces;
+                let mut span = traces.below(join.message.span.context().as_ref(), SpanName::Authorization);
+                span.note(TENANT, &self.tenant.id);
+                span.note(TOPIC, sub_topic);
+                self.await_authorization(join, traced(span, work));
+            }
         }
     }
 
@@ -131,7 +144,7 @@ impl PhoenixSession {
     pub(super) fn answer_waiting_join(&mut self, join: Join<'_>, result: Authorized) {
         match self.recheck_join(&join) {
             Ok(()) => self.answer_join(join, result),
-            Err(error) => self.refuse(&join.message, &error),
+            Err(error) => self.refuse(join.message, &error),
         }
     }
 
@@ -153,7 +166,7 @@ impl PhoenixSession {
         });
         match messages {
             Ok(messages) => self.enter(join, member.rights, Some((member, Some(messages)))),
-            Err(error) => self.refuse(&join.message, &error),
+            Err(error) => self.refuse(join.message, &error),
         }
     }
 
@@ -188,7 +201,7 @@ impl PhoenixSession {
                 let member = self.join_early(join.room.clone(), rights);
                 self.await_replay(join, member, request);
             }
-            (Err(error), _) => self.refuse(&join.message, &error),
+            (Err(error), _) => self.refuse(join.message, &error),
         }
     }
 
@@ -225,7 +238,7 @@ impl PhoenixSession {
         early: Option<(EarlyMember, Option<ReplayedMessages>)>,
     ) {
         let Join { message, room, mut request, claims, charge } = join;
-        let JoinMessage { join_ref, reference, topic, replaced, received } = message;
+        let JoinMessage { join_ref, reference, topic, replaced, received, span } = message;
         let is_legacy = request.legacy;
         let bindings = match is_legacy {
             true => vec![binding_of_topic(&room.topic)],
@@ -278,6 +291,7 @@ impl PhoenixSession {
             joined.enable_presence(self.tracked_bytes.get_or_insert_default());
         }
         self.tenant.metrics.common().note_join(Answered::Ok, received.elapsed());
+        drop(span);
         let deadline = self.recheck_deadline(&joined.claims);
         self.watch_rights(joined.privacy);
         if joined.awaits_log.is_some() {
@@ -289,10 +303,11 @@ impl PhoenixSession {
     }
 
     /// Answers a refused join, after a pause if the settings have one.
-    fn refuse(&mut self, message: &JoinMessage<'_>, error: &JoinError) {
-        let JoinMessage { join_ref, reference, topic, replaced, received } = message;
+    fn refuse(&mut self, message: JoinMessage<'_>, error: &JoinError) {
+        let JoinMessage { join_ref, reference, topic, replaced, received, mut span } = message;
         let JoinError { code, text } = error;
         self.tenant.metrics.common().note_join(Answered::Error, received.elapsed());
+        span.fail(code.name());
         let report = self.report(*code, Scope::Join);
         let reason = match code {
             Code::UnableToConnectToProject if self.tenant.policy().database().is_none() => NO_DATABASE_REASON,
@@ -300,14 +315,14 @@ impl PhoenixSession {
         };
         self.tenant.reports.record(report, reason);
         let (outbound, response) = (&self.outbound, error_response(&format!("{code}: {text}")));
-        let mut frames = vec![outbound.reply_frame(join_ref, reference, topic, Status::Error, &response)];
-        frames.extend(replaced.as_ref().map(|old| phoenix::closed(outbound.dialect, old.as_json(), topic)));
+        let mut frames = vec![outbound.reply_frame(&join_ref, &reference, &topic, Status::Error, &response)];
+        frames.extend(replaced.as_ref().map(|old| phoenix::closed(outbound.dialect, old.as_json(), &topic)));
         let pause = self.services.node.settings().server.channel_error_backoff;
         if pause.is_zero() {
             frames.iter().for_each(|frame| outbound.send(frame));
         } else {
             let max = self.tenant.allowance.max_channels_per_client();
-            self.delayed_replies.delay(outbound, Instant::now() + pause, topic, frames, max);
+            self.delayed_replies.delay(outbound, Instant::now() + pause, &topic, frames, max);
             self.tick_by(self.delayed_replies.deadline());
         }
         self.watch_rooms();

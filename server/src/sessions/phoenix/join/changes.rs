@@ -39,9 +39,9 @@ impl PhoenixSession {
             Ok(Some(request)) => self.await_replay(join, member, request),
             Ok(None) => match self.count_user() {
                 Ok(()) => self.enter(join, member.rights, Some((member, None))),
-                Err(error) => self.refuse(&join.message, &error),
+                Err(error) => self.refuse(join.message, &error),
             },
-            Err(error) => self.refuse(&join.message, &error),
+            Err(error) => self.refuse(join.message, &error),
         }
     }
 }
