@@ -14,14 +14,17 @@ pub use self::database_broadcasts::DatabaseBroadcasts;
 
 use std::time::Instant;
 
-use hub::{Audience, Bundle, Delivery, Hub, Membership, RoomKey};
+use hub::{Audience, Bundle, Delivery, Membership, RoomKey};
 use wire::phoenix::{DecodeError, UserPayload};
+use wire::relay::InSpan;
 use wire::supabase::Broadcast;
 use wire::term_size;
 
 use self::history::Identified;
+use crate::node::Node;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::metrics::MessageType;
+use crate::telemetry::traces::TraceSpan;
 use crate::tenants::Tenant;
 
 /// Why a broadcast is not sent.
@@ -103,12 +106,16 @@ pub fn send(tenant: &Tenant, membership: &Membership, bundle: Bundle, audience: 
     count(tenant, messages, delivery);
 }
 
-/// Sends a message of no member to a room; the limits have been checked.
-fn publish(hub: &Hub, tenant: &Tenant, key: &RoomKey, event: &Broadcast<'_>) {
-    let started = Instant::now();
-    let delivery = match identified(tenant, key, event) {
-        Some(event) => hub.publish_kept(key, &event.broadcast(), event.keep(&tenant.history)),
-        None => hub.publish(key, event),
+/// Sends a message of no member to a room; the limits have been checked. Other nodes receive it with `span`, unless it is kept: what
+/// reads it later has no part in the span.
+fn publish(node: &Node, (tenant, key): (&Tenant, &RoomKey), event: &Broadcast<'_>, span: &TraceSpan) {
+    let (hub, started) = (&node.hub, Instant::now());
+    let sent_with =
+        || span.is_recorded().then(|| span.context()).flatten().filter(|_| node.link.sends_spans());
+    let delivery = match (identified(tenant, key, event), sent_with()) {
+        (Some(event), _) => hub.publish_kept(key, &event.broadcast(), event.keep(&tenant.history)),
+        (None, Some(span)) => hub.publish(key, &InSpan { broadcast: event, span: span.to_bytes() }),
+        (None, None) => hub.publish(key, event),
     };
     tenant.metrics.common().note_fan_out(started.elapsed());
     count(tenant, 1, delivery);

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hub::{Delivery, TenantMemory};
+use hub::{Delivery, RoomKey, TenantMemory};
 use tracing::info;
+use wire::relay::Events;
 
 use super::Node;
 use crate::bus::{LinkHost, OperatorCommand};
 use crate::close_reason::CloseReason;
 use crate::telemetry::metrics::Hit;
+use crate::telemetry::traces::{SpanName, TENANT, TOPIC, TraceContext, TraceSpan};
 
 impl Node {
     /// Disconnects the clients of a tenant from this node (1012); they may reconnect. Returns how many sockets that
@@ -46,6 +48,20 @@ impl LinkHost for Arc<Node> {
             tenant.metrics.events.increment((messages * delivery.delivered) as u64);
             tenant.metrics.outbox_dropped.increment((messages * delivery.dropped + delivery.evicted) as u64);
         }
+    }
+
+    fn begin_receipts(&self, events: &Events<'_>, room: &RoomKey) -> Vec<TraceSpan> {
+        if !self.traces.is_on() {
+            return Vec::new();
+        }
+        let begin = |span| {
+            let parent = TraceContext::from_bytes(&span);
+            let mut span = self.traces.below(parent.as_ref(), SpanName::Receipt);
+            span.note(TENANT, &room.tenant);
+            span.note(TOPIC, &room.topic);
+            span
+        };
+        events.spans().map(begin).collect()
     }
 
     fn execute(&self, command: OperatorCommand) {

@@ -100,3 +100,20 @@ fn health_checks_need_not_be_logged() {
     }
     assert_eq!(serve.line(is_request)["path"], "/metrics");
 }
+
+#[test]
+fn lines_of_a_request_have_the_ids_of_its_trace() {
+    let mut serve = Serve::start(&[
+        ("OTEL_TRACES_EXPORTER", "otlp"),
+        // Nothing listens there.
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
+    ]);
+    serve.ask(
+        "GET /nowhere HTTP/1.1\r\nconnection: close\r\n\
+         traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    );
+    let line = serve.line(|line| line["path"] == "/nowhere");
+    assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    let span = line["span_id"].as_str().expect("text");
+    assert!(span.len() == 16 && span != "00f067aa0ba902b7", "{line}");
+}

@@ -165,7 +165,7 @@ async fn send_to_room(
     for message in messages {
         let Message { topic, event, payload, privacy, meta } = message;
         let event = Broadcast::Http { event, payload: &body[payload.clone()], meta: meta.as_deref() };
-        publish(&server.node.hub, tenant, &room(tenant, topic, *privacy), &event);
+        publish(&server.node, (tenant, &room(tenant, topic, *privacy)), &event, &sender.span);
         // Each may have thousands of receivers.
         pause_if_used_up().await;
     }

@@ -77,7 +77,7 @@ pub(super) async fn send(
         Payload::Bytes(bytes) => UserPayload::Binary(bytes),
     };
     let event = Broadcast::User { event: message.event, payload, meta: None };
-    publish(&server.node.hub, tenant, &room, &event);
+    publish(&server.node, (tenant, &room), &event, &sender.span);
     Ok(())
 }
 

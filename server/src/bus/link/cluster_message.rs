@@ -64,11 +64,14 @@ pub(super) enum ClusterMessage {
 }
 
 /// The version of the bus protocol that this node uses: see `docs/bus-protocol.md`. Nodes that send none use 1.0.
-pub(super) const PROTOCOL: ProtocolVersion = ProtocolVersion(relay::VERSION as u16, 1);
+pub(super) const PROTOCOL: ProtocolVersion = ProtocolVersion(relay::VERSION as u16, 2);
+
+/// The first version whose nodes decode the spans of broadcasts.
+pub(super) const PROTOCOL_WITH_SPANS: ProtocolVersion = ProtocolVersion(relay::VERSION as u16, 2);
 
 /// Major and minor version. A node ignores what it cannot decode; with the same major version that changes nothing for
 /// messages and presence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct ProtocolVersion(pub(super) u16, pub(super) u16);
 
 #[derive(Serialize, Deserialize)]
@@ -157,7 +160,7 @@ mod tests {
         ] {
             let header = Header { streams: Some(3), protocol: Some(PROTOCOL), resyncing: Some(false) };
             let expected =
-                format!(r#"{{"from":1,"said":{encoded},"streams":3,"protocol":[1,1],"resyncing":false}}"#);
+                format!(r#"{{"from":1,"said":{encoded},"streams":3,"protocol":[1,2],"resyncing":false}}"#);
             assert_eq!(encode(NodeId::new(1), header, &message), expected);
         }
     }

@@ -26,19 +26,21 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use hub::{Bounds, Delivery, Hub, NodeId, RoomEvent, TenantMemory};
+use hub::{Bounds, Delivery, Hub, NodeId, RoomEvent, RoomKey, TenantMemory};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
+use wire::relay::Events;
 
 use super::{Bus, BusError, LargeRooms};
 use crate::telemetry::metrics::{BusHops, BusMetrics, Metrics};
 use crate::telemetry::reports::Reports;
+use crate::telemetry::traces::TraceSpan;
 use peers::Peers;
 use session::LinkSession;
 use status::LinkStatus;
@@ -70,6 +72,9 @@ pub trait LinkHost: Send + Sync + 'static {
 
     /// Counts `messages` of other nodes that were delivered to members on this node.
     fn delivered(&self, tenant: &str, messages: usize, delivery: Delivery);
+
+    /// Begins the spans of the receipt of those broadcasts in `room` that another node has published in a span.
+    fn begin_receipts(&self, events: &Events<'_>, room: &RoomKey) -> Vec<TraceSpan>;
 
     /// Executes a command that another node has published.
     fn execute(&self, command: OperatorCommand);
@@ -129,6 +134,8 @@ pub struct ClusterLink(Option<Arc<Shared>>);
 struct Shared {
     bus: Arc<dyn Bus>,
     losses: Arc<Losses>,
+    /// Whether all nodes decode the spans of broadcasts.
+    sends_spans: Arc<AtomicBool>,
     connectivity: Mutex<Connectivity>,
     resync: Mutex<Option<ResyncProgress>>,
     failing_rooms: AtomicUsize,
@@ -156,17 +163,18 @@ impl ClusterLink {
     pub fn over(bus: Arc<dyn Bus>, settings: settings::Bus) -> (Self, LinkTask) {
         let (sender, operator_commands) = mpsc::channel(OPERATOR_COMMANDS_MAX);
         let connectivity = Mutex::new(Connectivity::Disconnected { since: Instant::now() });
-        let losses = Arc::<Losses>::default();
+        let (losses, sends_spans) = (Arc::<Losses>::default(), Arc::<AtomicBool>::default());
         let shared = Shared {
             bus: Arc::clone(&bus),
             losses: Arc::clone(&losses),
+            sends_spans: Arc::clone(&sends_spans),
             connectivity,
             resync: Mutex::new(None),
             failing_rooms: AtomicUsize::new(0),
             operator_commands: sender,
         };
         let link = Self(Some(Arc::new(shared)));
-        (link.clone(), LinkTask { link, bus, losses, settings, operator_commands })
+        (link.clone(), LinkTask { link, bus, losses, sends_spans, settings, operator_commands })
     }
 
     /// The present connectivity.
@@ -182,6 +190,11 @@ impl ClusterLink {
     /// Rooms whose presence is not shared, while that of others is.
     pub fn failing_rooms(&self) -> usize {
         self.0.as_ref().map_or(0, |shared| shared.failing_rooms.load(Ordering::Relaxed))
+    }
+
+    /// Whether broadcasts reach the other nodes with the spans they are published in. Not while one of them cannot decode these.
+    pub fn sends_spans(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| shared.sends_spans.load(Ordering::Relaxed))
     }
 
     /// Publishes a command to all other nodes. Nodes that cannot be reached now do not receive it later.
@@ -222,6 +235,7 @@ pub struct LinkTask {
     link: ClusterLink,
     bus: Arc<dyn Bus>,
     losses: Arc<Losses>,
+    sends_spans: Arc<AtomicBool>,
     settings: settings::Bus,
     operator_commands: mpsc::Receiver<OperatorCommand>,
 }
@@ -238,6 +252,7 @@ struct Context {
     /// Rooms with more presence than a batch, which are charged to their tenants.
     large: LargeRooms,
     losses: Arc<Losses>,
+    sends_spans: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -257,12 +272,13 @@ impl LinkTask {
         metrics: &Metrics,
         stop: CancellationToken,
     ) {
-        let Self { link, bus, losses, settings, mut operator_commands } = self;
+        let Self { link, bus, losses, sends_spans, settings, mut operator_commands } = self;
         let (hops, reports) = (metrics.hops.clone(), metrics.reports(None));
         let metrics = metrics.bus.clone();
         let accounts = Arc::clone(&host);
         let large = LargeRooms::new(move |room| accounts.memory(room_table::tenant(room)));
-        let context = Context { node, hub, host, metrics, hops, reports, settings, large, losses };
+        let context =
+            Context { node, hub, host, metrics, hops, reports, settings, large, losses, sends_spans };
         let (mut peers, mut status) = (Peers::default(), LinkStatus::new(&context, &link, bus.name()));
         // The first joins wait for the first connection, or they would miss what is published meanwhile.
         let mut grace = context.settings.subscribe_timeout;

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use hub::NodeId;
@@ -11,7 +12,7 @@ use tracing::{debug, warn};
 use wire::relay::Malformed;
 
 use super::Context;
-use super::cluster_message::{ClusterMessage, Header, PROTOCOL, ProtocolVersion};
+use super::cluster_message::{ClusterMessage, Header, PROTOCOL, PROTOCOL_WITH_SPANS, ProtocolVersion};
 use super::sequence::{ReceivedSequences, SentSequences};
 use crate::telemetry::codes::{Code, Scope};
 
@@ -46,11 +47,13 @@ struct Peer {
     received_at: Instant,
     /// Its next stream of sequence numbers, and when it sent that. `None` if it may not be able to decode any.
     next_stream: Option<(u64, Instant)>,
+    /// Whether it decodes the spans of broadcasts.
+    decodes_spans: bool,
 }
 
 impl Peer {
     fn new() -> Self {
-        Self { received_at: Instant::now(), next_stream: None }
+        Self { received_at: Instant::now(), next_stream: None, decodes_spans: false }
     }
 }
 
@@ -66,10 +69,12 @@ impl Peers {
     }
 
     /// The header of a cluster message of a known node.
-    pub(super) fn note_header(&mut self, node: NodeId, header: &Header) {
+    pub(super) fn note_header(&mut self, context: &Context, node: NodeId, header: &Header) {
         if let Some(peer) = self.known.get_mut(&node) {
             peer.next_stream = header.streams.map(|stream| (stream, peer.received_at));
+            peer.decodes_spans = header.protocol >= Some(PROTOCOL_WITH_SPANS);
         }
+        self.update_spans(context);
         let Some(ProtocolVersion(major, minor)) = header.protocol else { return };
         if major != PROTOCOL.0 && self.unknown_majors.insert(major) {
             let ProtocolVersion(own_major, own_minor) = PROTOCOL;
@@ -96,6 +101,13 @@ impl Peers {
 
     fn update_count(&self, context: &Context) {
         context.metrics.nodes.set(self.known.len() as f64 + 1.0);
+        self.update_spans(context);
+    }
+
+    /// Broadcasts have their spans while all nodes decode these.
+    fn update_spans(&self, context: &Context) {
+        let all_decode = self.known.values().all(|peer| peer.decodes_spans);
+        context.sends_spans.store(all_decode, Ordering::Relaxed);
     }
 
     pub(super) fn is_known(&self, node: NodeId) -> bool {

@@ -3,10 +3,16 @@
 //! ```text
 //! event    length 4 · kind 1 · fields
 //! text     payload, to the end
+//! span     trace id 16 · span id 8 · flags 1
 //! others   event length 4 · event · if the kind says so: meta length 4 · meta · payload, to the end
 //! ```
+//!
+//! A span is no event: it says in which span, by W3C trace context, the event behind it was published. It is sent while all nodes
+//! are known to decode it.
 
-use hub::Frame;
+use std::cmp::Ordering;
+
+use hub::{Dialect, Encode, Frame};
 
 use super::Malformed;
 use super::fields::{Fields, text};
@@ -17,6 +23,7 @@ const TEXT: u8 = 0;
 const USER_JSON: u8 = 1;
 const USER_BINARY: u8 = 2;
 const HTTP: u8 = 3;
+const SPAN: u8 = 4;
 /// Added to the kind when there is metadata.
 const WITH_META: u8 = 0x80;
 
@@ -47,6 +54,33 @@ pub(crate) fn encode(event: &Broadcast<'_>) -> Option<Frame> {
     Some(Frame::new(bytes, 0))
 }
 
+/// Identifies a span: the id of its trace, its own, and the flags.
+pub type SpanReference = [u8; 25];
+
+/// A broadcast that was published in a span. Other nodes receive both; to members it is the broadcast.
+#[derive(Debug, Clone, Copy)]
+pub struct InSpan<'a> {
+    /// The broadcast.
+    pub broadcast: &'a Broadcast<'a>,
+    /// The span.
+    pub span: SpanReference,
+}
+
+impl Encode for InSpan<'_> {
+    fn encode(&self, topic: &str, dialect: Dialect) -> Option<Frame> {
+        let frame = self.broadcast.encode(topic, dialect)?;
+        if dialect != Dialect::RELAY {
+            return Some(frame);
+        }
+        let length = (1 + self.span.len() as u32).to_be_bytes();
+        Some(Frame::new([&length[..], &[SPAN], &self.span, frame.bytes()].concat(), 0))
+    }
+
+    fn id(&self) -> Option<u128> {
+        self.broadcast.id()
+    }
+}
+
 /// Events in order. All have been validated; iteration decodes them again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Events<'a>(Fields<'a>);
@@ -59,18 +93,52 @@ impl<'a> Events<'a> {
         }
         Ok(Self(fields))
     }
+
+    /// The spans in which some of them were published.
+    pub fn spans(&self) -> impl Iterator<Item = SpanReference> + use<'a> {
+        let mut left = self.0;
+        let parts = std::iter::from_fn(move || left.bytes().ok());
+        parts.filter_map(|part| span(part)?.ok())
+    }
 }
 
 impl<'a> Iterator for Events<'a> {
     type Item = Broadcast<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let event = self.0.bytes().ok()?;
-        decode(event).ok()
+        loop {
+            let part = self.0.bytes().ok()?;
+            if let Part::Event(event) = decode(part).ok()? {
+                return Some(event);
+            }
+        }
     }
 }
 
-fn decode(event: &[u8]) -> Result<Broadcast<'_>, Malformed> {
+/// What has a length of its own in a message.
+enum Part<'a> {
+    Event(Broadcast<'a>),
+    Span,
+}
+
+/// The span in `part`, if it is one.
+fn span(part: &[u8]) -> Option<Result<SpanReference, Malformed>> {
+    let (kind, rest) = part.split_first()?;
+    (*kind == SPAN).then(|| match rest.len().cmp(&size_of::<SpanReference>()) {
+        Ordering::Less => Err(Malformed::Truncated),
+        Ordering::Greater => Err(Malformed::TooLong),
+        Ordering::Equal => rest.try_into().map_err(|_other_length| Malformed::Truncated),
+    })
+}
+
+fn decode(part: &[u8]) -> Result<Part<'_>, Malformed> {
+    if let Some(span) = span(part) {
+        return span.map(|_decoded_elsewhere| Part::Span);
+    }
+    decode_event(part).map(Part::Event)
+}
+
+fn decode_event(event: &[u8]) -> Result<Broadcast<'_>, Malformed> {
     let mut fields = Fields::new(event);
     let kind = fields.byte()?;
     if kind == TEXT {

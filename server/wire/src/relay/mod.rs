@@ -25,7 +25,7 @@ use hub::{Delta, Frame, NodeId, Snapshot};
 
 use self::fields::Fields;
 
-pub use event::Events;
+pub use event::{Events, InSpan, SpanReference};
 pub use presence::{decode_entry, entry};
 
 pub(crate) use event::encode as event;

@@ -77,6 +77,7 @@ impl LinkSession<'_, '_> {
         let missed = self.peers.received.count(name, node, number, messages as u64, since);
         context.metrics.missed.increment(missed);
         if messages > 0 {
+            let _receipts = context.host.begin_receipts(&events, &subscription.key);
             let delivery = context.hub.deliver(&subscription.key, events);
             context.metrics.received.increment(messages as u64);
             context.host.delivered(&subscription.key.tenant, messages, delivery);
@@ -112,7 +113,7 @@ impl LinkSession<'_, '_> {
             return self.peers.stopped(self.context, node);
         }
         self.peers.note_message(self.context, node);
-        self.peers.note_header(node, &header);
+        self.peers.note_header(self.context, node, &header);
         self.note_resyncing(node, message.as_ref(), header.resyncing);
         match message {
             // Once for all nodes that begin a resync within a second.
