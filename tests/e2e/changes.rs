@@ -11,7 +11,6 @@ mod nodes;
 mod numbered;
 mod oracle;
 mod outages;
-mod plans;
 mod policies;
 mod publication;
 mod roles;
