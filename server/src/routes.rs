@@ -20,7 +20,7 @@ use settings::{ByteSize, Settings};
 
 pub use self::description::{Answer, BYTES_TYPE, Description, JSON_TYPE, MediaType, TEXT_TYPE};
 pub use self::path::PathParameters;
-use self::path::{Matching, PathPattern};
+use self::path::{Matching, PathPattern, RequestPath};
 pub use self::request::{BodyError, ReceivedBody, RequestBody, RequestHead, RoutedRequest};
 pub use self::table::RouteTable;
 
@@ -200,6 +200,13 @@ impl Route {
     /// The methods that the handler takes.
     pub fn methods(&self) -> &'static [Method] {
         self.methods
+    }
+
+    /// The path of a request for it, as it is declared.
+    pub fn declared_path(&self, path: &str) -> Option<&'static str> {
+        let path = RequestPath::split(path);
+        let declared = self.paths.iter().find(|pattern| pattern.parameters(&path).is_some());
+        declared.map(|pattern| pattern.text)
     }
 
     /// The paths as they were declared.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::{Method, Request, Response};
 
 use super::request_log::loggable;
-use crate::routes::{Route, RouteTable};
+use crate::routes::Route;
 use crate::telemetry::reports::Reports;
 use crate::telemetry::traces::{TENANT, TraceContext, TraceSpan, Traces};
 
@@ -17,21 +17,17 @@ const OTHER_METHOD: &str = "_OTHER";
 pub(super) struct RequestSpan(TraceSpan);
 
 impl RequestSpan {
-    /// Begins the span, which continues the trace that the headers name.
-    pub(super) fn start<B>(traces: &Traces, routes: &RouteTable, request: &Request<B>) -> Self {
-        if !traces.is_on() {
+    /// Begins the span of a request for `route`, which continues the trace that the headers name.
+    pub(super) fn start<B>(traces: &Traces, route: Option<&Route>, request: &Request<B>) -> Self {
+        if !traces.is_on() || route.is_some_and(Route::is_health_check) {
             return Self(TraceSpan::NONE);
         }
         let (method, path) = (method(request.method()), request.uri().path());
-        let route = routes.find(request.method(), path).map(|(route, _)| route);
-        if route.is_some_and(Route::is_health_check) {
-            return Self(TraceSpan::NONE);
-        }
         let mut span = traces.request(method, request.headers());
         if span.is_recorded() {
             span.note("http.request.method", method);
             span.note("url.path", &loggable(path));
-            if let Some(declared) = route.and_then(|route| RouteTable::declared_path(route, path)) {
+            if let Some(declared) = route.and_then(|route| route.declared_path(path)) {
                 span.rename(|| format!("{method} {declared}"));
                 span.note("http.route", declared);
             }

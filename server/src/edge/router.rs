@@ -46,7 +46,9 @@ impl Router {
         caller: Arc<Caller>,
     ) -> Response<Full<Bytes>> {
         let id = request_id::choose(request.headers(), &self.node.settings().server.request_id_baggage_key);
-        let traced = RequestSpan::start(&self.node.traces, &self.routes, &request);
+        let found = self.routes.find(request.method(), request.uri().path());
+        let route = found.as_ref().map(|(route, _)| *route);
+        let traced = RequestSpan::start(&self.node.traces, route, &request);
         let context = RequestContext::new(&id, caller.address).in_trace(traced.context());
         let context = Arc::new(context);
         let (log, span) = (RequestLog::start(&request), context.span());
@@ -57,8 +59,6 @@ impl Router {
         // Handlers of upgrade routes keep it for as long as their WebSocket is open.
         request.extensions_mut().insert(context);
         let started = Instant::now();
-        let found = self.routes.find(request.method(), request.uri().path());
-        let route = found.as_ref().map(|(route, _)| *route);
         let operation = route.map_or(NO_OPERATION, |route| route.operation().id);
         let responding = async {
             match purpose {

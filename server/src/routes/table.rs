@@ -48,13 +48,6 @@ impl RouteTable {
         at_path
     }
 
-    /// The path of a request as `route` declares it.
-    pub fn declared_path(route: &Route, path: &str) -> Option<&'static str> {
-        let path = RequestPath::split(path);
-        let declared = route.paths.iter().find(|pattern| pattern.parameters(&path).is_some());
-        declared.map(|pattern| pattern.text)
-    }
-
     /// The methods that routes at this path take, as the header `allow` lists them.
     pub fn allowed_methods(&self, path: &str) -> String {
         let path = RequestPath::split(path);
