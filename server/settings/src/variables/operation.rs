@@ -1,7 +1,7 @@
 //! Janitor, metrics, logs, the process (docs/protocol/operations.md#janitor-metrics-log-process).
 
 use super::conversion::Conversion;
-use super::variable::{PlannedFeature, Variable, converted, verbatim};
+use super::variable::{Variable, converted, verbatim};
 
 const CONSOLE: &str =
     "log lines go to standard error; set telemetry.log_format to json and collect them there";
