@@ -11,6 +11,7 @@ mod nodes;
 mod numbered;
 mod oracle;
 mod outages;
+mod plans;
 mod policies;
 mod publication;
 mod roles;

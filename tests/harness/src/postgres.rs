@@ -112,6 +112,11 @@ impl Postgres {
         file
     }
 
+    /// What the cluster has logged since it was started.
+    pub fn log(&self) -> String {
+        self.cluster.log()
+    }
+
     /// A connection that stays open.
     pub fn session(&self) -> PostgresSession {
         PostgresSession::start(self.cluster.psql(&self.database))

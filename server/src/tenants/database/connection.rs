@@ -372,10 +372,13 @@ fn options(spec: &DatabaseSpec) -> Result<PgConnectOptions, DatabaseFailure> {
     options.map_err(|error| DatabaseFailure::new(Code::UnableToConnectToProject, error.to_string()))
 }
 
-/// What every session needs: literals in statements are quoted for `standard_conforming_strings`. Everything else, such as the
-/// search path, is as policies and their functions expect it of this role.
+/// What every session needs: literals in statements are quoted for `standard_conforming_strings`, and no plan is compiled (`jit`),
+/// which PostgreSQL decides by estimates that are far too high for its catalog, and which takes longer than any question that is
+/// asked here. Everything else, such as the search path, is as policies and their functions expect it of this role.
 async fn prepare_session(connection: &mut PgConnection, query_timeout: Duration) -> Result<(), sqlx::Error> {
     let milliseconds = query_timeout.as_millis();
-    let statement = format!("SET statement_timeout = {milliseconds}; SET standard_conforming_strings = on");
+    let statement = format!(
+        "SET statement_timeout = {milliseconds}; SET standard_conforming_strings = on; SET jit = off"
+    );
     connection.execute(sqlx::raw_sql(&statement)).await.map(drop)
 }

@@ -132,7 +132,7 @@ async fn privileges_and_selections_apply_to_generated_columns() {
 #[tokio::test]
 async fn rows_whose_generated_columns_cannot_be_read_are_received_without_them() {
     let changes = start().await;
-    changes.world().apply(|settings| settings.database.query_timeout = Duration::from_millis(500));
+    changes.world().apply(|settings| settings.database.query_timeout = Duration::from_secs(2));
     let mut client = changes.client("ann").await;
     subscribe(&mut client, "realtime:room", &[table()]).await;
     // The lock is granted when the row is committed, before the server can read it.

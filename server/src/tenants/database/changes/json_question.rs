@@ -56,7 +56,7 @@ pub(super) async fn ask<T: DeserializeOwned>(
     let question = serde_json::to_string(question).expect("plain data is JSON");
     let (question, milliseconds) = (literal(&question), time.as_millis().max(1));
     let text = format!(
-        "BEGIN READ ONLY; {FORMATS}; SET LOCAL jit TO off; SET LOCAL statement_timeout TO {milliseconds}; SET LOCAL {setting} TO {question}; {statement}"
+        "BEGIN READ ONLY; {FORMATS}; SET LOCAL statement_timeout TO {milliseconds}; SET LOCAL {setting} TO {question}; {statement}"
     );
     let answer =
         ask_database(database, text.as_str(), |connection, text| Box::pin(answer(connection, text))).await?;

@@ -73,7 +73,7 @@ fn statement(rows: RowsInSql<'_>, columns: &[&TableColumn]) -> String {
     let texts: Vec<String> = columns.iter().map(|column| text_of(column, "")).collect();
     let texts = texts.join(", ");
     format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {FORMATS}; SET LOCAL jit TO off; SET LOCAL row_security TO off;
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {FORMATS}; SET LOCAL row_security TO off;
         DO $p{tag}$
         #variable_conflict use_variable
         DECLARE

@@ -36,15 +36,15 @@ pub(super) struct Client<'a> {
 }
 
 impl LookupStatement<'_> {
-    /// It returns a row with the column `visible`, which `visibility_answer` reads. Plans are not compiled (`jit`), which takes
-    /// longer than any lookup. With `row_security = off`, as a role may have it, each policy would be an error.
+    /// It returns a row with the column `visible`, which `visibility_answer` reads. With `row_security = off`, as a role may have it,
+    /// each policy would be an error.
     pub(super) fn text(&self) -> String {
         let (tag, timeout) = (self.tag, self.time.as_millis().max(1));
         let (too_early, is_renamed) = (self.rows.too_early(), self.rows.is_renamed(&[]));
         let (declarations, find_unchanged) = (self.declarations(), self.find_unchanged());
         let (find_positions, ask) = (self.find_positions(), self.ask());
         format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL jit TO off; SET LOCAL row_security TO on;
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL row_security TO on;
             SET LOCAL statement_timeout TO {timeout}; DO $v{tag}$
             #variable_conflict use_variable
             DECLARE

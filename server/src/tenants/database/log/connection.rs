@@ -142,6 +142,7 @@ fn session_settings(slot_timeout: Duration) -> String {
         ("IntervalStyle", "postgres".to_owned()),
         ("extra_float_digits", "1".to_owned()),
         ("bytea_output", "hex".to_owned()),
+        ("jit", "off".to_owned()),
         ("statement_timeout", "0".to_owned()),
         ("lock_timeout", slot_timeout.as_millis().to_string()),
         ("idle_session_timeout", silence.to_string()),
