@@ -19,6 +19,7 @@ mod slow_policies;
 mod slow_readers;
 mod standby;
 mod storms;
+mod synchronous;
 mod tables;
 mod waiting;
 

@@ -177,10 +177,13 @@ impl IncompleteTable<'_> {
     ) -> Result<Vec<Option<PresentRow>>, DatabaseFailure> {
         let (database, numbers) = (changes.database()?, self.numbers());
         let rows = LoggedRows { keys: &self.keys, values: &[], transactions };
-        let mut question = RowQuestion::about(&self.log_table.table, changes.database_wait());
+        let mut question = RowQuestion::about(&self.log_table.table, changes.visibility_wait());
         loop {
             match database.present_values(&question.table, rows, &numbers).await {
-                Ok(present) => return Ok(present),
+                Ok(present) => {
+                    question.end();
+                    return Ok(present);
+                }
                 Err(error) => question.prepare_again(&database, error).await?,
             }
         }

@@ -1,4 +1,4 @@
-//! How long changes wait for a database that is away, or has no time.
+//! How long changes wait for a database that is away, has no time, or does not show others what is in its log.
 //!
 //! The time counts from the first question without an answer, whatever is asked later. When it is over changes are dropped, and
 //! those that follow are dropped at once, until there is an answer.
@@ -7,9 +7,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
-
-/// The pause between two attempts to ask. There is no event to wait for: only another question finds out that it is answered.
-const BUSY_POLL: Duration = Duration::from_millis(100);
 
 /// Since when one kind of question has no answer, if so.
 #[derive(Debug, Default)]
@@ -21,11 +18,11 @@ impl Outage {
         *self.0.lock() = None;
     }
 
-    /// There is no answer: waits before the next attempt. `false` at once if changes have waited for `longest`.
-    pub(super) async fn wait(&self, longest: Duration) -> bool {
+    /// There is no answer: waits for `pause` before the next attempt. `false` at once if changes have waited for `longest`.
+    pub(super) async fn wait(&self, pause: Duration, longest: Duration) -> bool {
         let may_wait = self.may_wait(Instant::now(), longest);
         if may_wait {
-            sleep(BUSY_POLL).await;
+            sleep(pause).await;
         }
         may_wait
     }
@@ -44,7 +41,7 @@ mod tests {
     #[test]
     fn changes_wait_once_until_there_is_an_answer() {
         let (outage, now) = (Outage::default(), Instant::now());
-        assert!(outage.may_wait(now, LONGEST) && outage.may_wait(now + LONGEST - BUSY_POLL, LONGEST));
+        assert!(outage.may_wait(now, LONGEST) && outage.may_wait(now + LONGEST - Duration::from_millis(1), LONGEST));
         for batch in 0..3 {
             let later = now + LONGEST * (batch + 1);
             assert!(!outage.may_wait(later, LONGEST), "the batches that follow do not wait");

@@ -4,8 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-
+use super::outage::Outage;
 use crate::telemetry::codes::Code;
 use crate::tenants::database::changes::{ChangeTable, Hindrance, LookupError};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
@@ -29,23 +28,32 @@ pub(super) struct LookupContext<'a> {
     /// The transactions that have written the rows, without their epoch.
     pub(super) transactions: &'a [u32],
     pub(super) row_match: RowMatch,
-    /// How long these transactions may take to become visible to others.
-    pub(super) early_max: Duration,
+    pub(super) visibility_wait: VisibilityWait<'a>,
+}
+
+/// How long transactions may take to become visible to others: they wait for a synchronous standby, if there is one. While it is
+/// away changes wait once, and not for each question.
+#[derive(Clone, Copy)]
+pub(super) struct VisibilityWait<'a> {
+    pub(super) outage: &'a Outage,
+    pub(super) longest: Duration,
 }
 
 /// A question about rows of a table.
 pub(super) struct RowQuestion<'a> {
     /// The table, by the names that are known.
     pub(super) table: Cow<'a, ChangeTable>,
-    begun: Instant,
-    early_max: Duration,
+    visibility_wait: VisibilityWait<'a>,
 }
 
 impl<'a> RowQuestion<'a> {
-    /// The transactions of the rows may take so long to become visible to others: they wait for a synchronous standby, if there is
-    /// one.
-    pub(super) fn about(table: &'a ChangeTable, early_max: Duration) -> Self {
-        Self { table: Cow::Borrowed(table), begun: Instant::now(), early_max }
+    pub(super) fn about(table: &'a ChangeTable, visibility_wait: VisibilityWait<'a>) -> Self {
+        Self { table: Cow::Borrowed(table), visibility_wait }
+    }
+
+    /// It has an answer: others can see the transactions of the rows.
+    pub(super) fn end(self) {
+        self.visibility_wait.outage.end();
     }
 
     /// Does what the next attempt needs after one that has failed.
@@ -63,10 +71,12 @@ impl<'a> RowQuestion<'a> {
         };
         match hindrance {
             Hindrance::Renamed => self.table = Cow::Owned(renamed(database, &self.table).await?),
-            Hindrance::TooEarly if self.begun.elapsed() < self.early_max => sleep(EARLY_POLL).await,
             Hindrance::TooEarly => {
-                let reason = "a transaction in the log does not become visible";
-                return Err(DatabaseFailure::new(Code::RlsPolicyError, reason));
+                let VisibilityWait { outage, longest } = self.visibility_wait;
+                if !outage.wait(EARLY_POLL, longest).await {
+                    let reason = "a transaction in the log does not become visible";
+                    return Err(DatabaseFailure::new(Code::RlsPolicyError, reason));
+                }
             }
         }
         Ok(())

@@ -304,8 +304,8 @@ async fn look_up(
     let Collected { changes: rows, matches, transactions } = collected;
     let database = changes.database()?;
     evaluation::evaluate((changes, &database), rows, matches, excluded).await?;
-    let (row_match, early_max) = (changes.row_match(), changes.database_wait());
-    let context = LookupContext { database: &database, transactions, row_match, early_max };
+    let (row_match, visibility_wait) = (changes.row_match(), changes.visibility_wait());
+    let context = LookupContext { database: &database, transactions, row_match, visibility_wait };
     lookups::look_up(changes, context, rows, matches, excluded).await?;
     changes.outages.lookups.end();
     Ok(())

@@ -12,7 +12,7 @@ use wire::pgoutput::Relation;
 use super::checks::Checks;
 use super::notices::{MissedChanges, Notices};
 use super::outage::Outage;
-use super::row_question::RowMatch;
+use super::row_question::{RowMatch, VisibilityWait};
 use super::session_queue::SessionQueue;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, Subscriptions};
@@ -28,6 +28,9 @@ const START_MAX: Duration = Duration::from_secs(15);
 
 /// How long a subscription waits for another look at what there is to read, before the client is notified.
 const LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// The pause between two attempts to ask. There is no event to wait for: only another question finds out that it is answered.
+const BUSY_POLL: Duration = Duration::from_millis(100);
 
 /// What clients receive when the database does not answer, or it is not known whether its log is read.
 pub(super) const UNANSWERED: &str = "Realtime was unable to connect to the project database";
@@ -67,6 +70,8 @@ pub(super) struct Outages {
     pub(super) values: Outage,
     /// What subscriptions are for.
     pub(super) checks: Outage,
+    /// Anything about rows whose transactions others cannot see yet.
+    visibility: Outage,
 }
 
 impl ChangesOfTenant {
@@ -162,8 +167,13 @@ impl ChangesOfTenant {
     }
 
     /// How long changes wait for the database.
-    pub(super) fn database_wait(&self) -> Duration {
+    fn database_wait(&self) -> Duration {
         self.node.settings().changes.database_wait
+    }
+
+    /// How long changes wait until others can see their transactions.
+    pub(super) fn visibility_wait(&self) -> VisibilityWait<'_> {
+        VisibilityWait { outage: &self.outages.visibility, longest: self.database_wait() }
     }
 
     /// How long the database is not asked again for what took too long.
@@ -246,7 +256,7 @@ impl ChangesOfTenant {
             outage.end();
             return false;
         }
-        !self.is_unused() && outage.wait(self.database_wait()).await
+        !self.is_unused() && outage.wait(BUSY_POLL, self.database_wait()).await
     }
 
     /// Asks for values that the log does not have, again while the database is away, as long as changes wait for it.

@@ -23,6 +23,14 @@ impl PostgresSession {
         PostgresSession { program, input, output }
     }
 
+    /// Begins statements, and does not wait for them.
+    ///
+    /// # Panics
+    /// When the session has ended.
+    pub fn begin(&mut self, statements: &str) {
+        writeln!(self.input, "{statements};").expect("the session is open");
+    }
+
     /// Runs statements, and waits until they are done.
     ///
     /// # Panics
