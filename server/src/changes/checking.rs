@@ -171,7 +171,7 @@ impl ChangesOfTenant {
         let oids: Vec<u32> = oids.into_iter().collect();
         let tables = self.describe(database, &oids).await?;
         let is_as_checked = |target: &CheckedTable| {
-            tables.get(&target.oid).is_some_and(|table| table.shape().columns == target.columns)
+            tables.get(&target.oid).is_some_and(|table| *table.shape().columns == *target.columns)
         };
         if !targets().all(is_as_checked) {
             return Ok(None);

@@ -16,7 +16,7 @@ pub(super) struct CompiledFilter {
     pub(super) column: usize,
     /// As the client has sent it.
     pub(super) operator: FilterOperator,
-    /// The same. Shared with what the database is asked.
+    /// The same. Shared with what the database is asked, and with other tables of the binding.
     pub(super) value: Arc<str>,
     /// Whether rows pass for which the comparison is false.
     pub(super) is_negated: bool,
@@ -63,7 +63,7 @@ impl CompiledFilter {
     pub(super) fn new(filter: &CheckedFilter, kind: Option<CompareKind>) -> Self {
         let CheckedFilter { column, operator, value, canonical, is_negated } = filter;
         let test = Self::test(*operator, value, canonical, kind).unwrap_or(Test::Asked);
-        Self { column: *column, operator: *operator, value: (&**value).into(), is_negated: *is_negated, test }
+        Self { column: *column, operator: *operator, value: Arc::clone(value), is_negated: *is_negated, test }
     }
 
     /// `None` if only the database can compare.

@@ -36,7 +36,8 @@ pub(super) struct State {
 /// Bytes of an entry of an index, without its conditions.
 const ENTRY_BYTES: usize = 320;
 
-/// Bytes of a condition, without the texts that it is compared with, of which each entry has its own.
+/// Bytes of a condition, without what it is compared with. The tables of a binding share the value as it was sent; each entry has its own
+/// one as the table has it.
 const FILTER_BYTES: usize = 160;
 
 /// A subscriber, and where its bindings are.
@@ -85,7 +86,7 @@ fn entry_bytes(table: &CheckedTable) -> usize {
     let of_condition = |filter: &CheckedFilter| {
         let canonical =
             filter.canonical.iter().map(|text| size_of_val(text) + text.as_deref().map_or(0, str::len));
-        FILTER_BYTES + filter.value.len() + canonical.sum::<usize>()
+        FILTER_BYTES + canonical.sum::<usize>()
     };
     ENTRY_BYTES + table.filters.iter().map(of_condition).sum::<usize>()
 }

@@ -245,7 +245,7 @@ async fn many_joins_are_checked_at_once_and_one_that_does_not_fit_concerns_no_ot
             2 => assert_eq!(*checked, Ok(vec![])),
             _ => {
                 let filter = &checked.as_ref().unwrap()[1].tables[0].filters[0];
-                assert_eq!(filter.canonical, [Some(number.to_string().into())]);
+                assert_eq!(*filter.canonical, [Some(number.to_string().into())]);
             }
         }
     }

@@ -12,7 +12,7 @@
                 AND t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc
             WHERE t.typtype = 'd' OR e.typtype = 'd' AND NOT part.is_element
         )
-        SELECT y.oid, pg_catalog.format('%I.%I', n.nspname, y.typname) AS name
+        SELECT y.oid, pg_catalog.format('%I.%I', n.nspname, y.typname) AS name, y.typarray <> 0 AS has_arrays
         FROM part
         JOIN pg_catalog.pg_type AS t ON t.oid = part.oid
         LEFT JOIN pg_catalog.pg_type AS e ON e.oid = t.typelem

@@ -35,10 +35,13 @@ pub struct CheckedTable {
     /// The columns that are asked for, as indices of those of the table.
     pub select: Option<Box<[usize]>>,
     /// The numbers of the columns that the indices are of.
-    pub columns: Box<[i16]>,
+    pub columns: Arc<[i16]>,
 }
 
-/// A filter on a table.
+/// The texts of the value of a filter, or of the elements of `in`; `None` for NULL.
+pub type CanonicalTexts = Arc<[Option<Box<str>>]>;
+
+/// A filter on a table. All tables of a subscription share its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedFilter {
     /// The column, as an index of those of the table.
@@ -46,24 +49,41 @@ pub struct CheckedFilter {
     /// How it is compared.
     pub operator: FilterOperator,
     /// With what, as the client has sent it.
-    pub value: Box<str>,
+    pub value: Arc<str>,
     /// The text of that value, or of the elements of `in`, as the log has values of the type of the column; `bytea` as it was sent.
     /// Empty for operators whose value is not of that type.
-    pub canonical: Vec<Option<Box<str>>>,
+    pub canonical: CanonicalTexts,
     /// Whether the row passes if the comparison is false.
     pub is_negated: bool,
 }
 
-/// What the database says about one table of a subscription.
+/// One of the things that the database says.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum CheckAnswer {
+    /// A subscription to all rows of tables.
+    FitsAll {
+        binding: usize,
+        oids: Vec<u32>,
+    },
+    /// A subscription, on one of its tables.
     Fits {
         binding: usize,
         oid: u32,
         filters: Vec<FilterAnswer>,
         select: Option<Box<[usize]>>,
-        columns: Box<[i16]>,
+    },
+    /// The value of a filter of a subscription, in all tables whose column has this type.
+    Value {
+        binding: usize,
+        filter: usize,
+        #[serde(rename = "type")]
+        type_oid: u32,
+        canonical: Vec<Option<Box<str>>>,
+    },
+    Table {
+        oid: u32,
+        columns: Vec<i16>,
     },
     Refused {
         binding: Option<usize>,
@@ -79,7 +99,17 @@ enum CheckAnswer {
 #[derive(Debug, Deserialize)]
 struct FilterAnswer {
     column: usize,
-    canonical: Vec<Option<Box<str>>>,
+    #[serde(rename = "type")]
+    type_oid: u32,
+}
+
+/// What the tables of subscriptions have in common.
+#[derive(Default)]
+struct SharedAnswers {
+    /// The columns of tables that have some, by their oids.
+    columns: HashMap<u32, Arc<[i16]>>,
+    /// Values by subscription, filter, and type.
+    values: HashMap<(usize, usize, u32), CanonicalTexts>,
 }
 
 /// What was found of the subscriptions of a join; or what its client reads, because one of them does not fit.
@@ -179,15 +209,29 @@ fn resolve(
     bindings: &[&Binding],
     answers: Vec<CheckAnswer>,
 ) -> Result<Vec<Result<Arc<CheckedBinding>, String>>, DatabaseFailure> {
+    let (shared, answers) = SharedAnswers::take(answers);
+    let filters: Vec<Vec<Arc<str>>> = bindings.iter().copied().map(values).collect();
     let mut checked: Vec<Result<CheckedBinding, String>> =
         bindings.iter().map(|_| Ok(CheckedBinding { tables: Vec::new() })).collect();
     for answer in answers {
         match answer {
-            CheckAnswer::Fits { binding, oid, filters, select, columns } => {
-                if let (Some(Ok(checked)), Some(binding)) = (checked.get_mut(binding), bindings.get(binding))
-                {
-                    let filters = binding.filters.iter().zip(filters).map(checked_filter).collect();
-                    checked.tables.push(CheckedTable { oid, filters, select, columns });
+            CheckAnswer::FitsAll { binding, oids } => {
+                if let Some(Ok(checked)) = checked.get_mut(binding) {
+                    checked.tables.extend(oids.into_iter().map(|oid| shared.table(oid, Vec::new(), None)));
+                }
+            }
+            CheckAnswer::Fits { binding, oid, filters: answers, select } => {
+                if let (Some(Ok(checked)), Some(of)) = (checked.get_mut(binding), bindings.get(binding)) {
+                    let filters = of.filters.iter().zip(&filters[binding]).zip(answers).enumerate();
+                    let filters = filters.map(|(number, ((filter, value), answer))| {
+                        let canonical = shared.values.get(&(binding, number, answer.type_oid));
+                        let canonical = canonical.ok_or_else(|| {
+                            DatabaseFailure::of_state("22000", "", "a value of a filter has no answer")
+                        })?;
+                        Ok(checked_filter(filter, (value, canonical), answer.column))
+                    });
+                    let filters: Result<_, DatabaseFailure> = filters.collect();
+                    checked.tables.push(shared.table(oid, filters?, select));
                 }
             }
             CheckAnswer::Refused { binding: Some(binding), state, message } if is_of_client(&state) => {
@@ -202,6 +246,7 @@ fn resolve(
                 let reason = format!("the publication `{missing}` does not exist");
                 return Err(DatabaseFailure::new(Code::StartReplicationFailed, reason));
             }
+            CheckAnswer::Value { .. } | CheckAnswer::Table { .. } => {}
         }
     }
     let fitting = checked.into_iter().zip(bindings).map(|(checked, binding)| {
@@ -213,12 +258,42 @@ fn resolve(
     Ok(fitting.collect())
 }
 
-fn checked_filter((filter, answer): (&Filter, FilterAnswer)) -> CheckedFilter {
+impl SharedAnswers {
+    /// Takes them from all answers, and returns the others.
+    fn take(answers: Vec<CheckAnswer>) -> (Self, Vec<CheckAnswer>) {
+        let (mut shared, mut others) = (Self::default(), Vec::new());
+        for answer in answers {
+            match answer {
+                CheckAnswer::Table { oid, columns } => drop(shared.columns.insert(oid, columns.into())),
+                CheckAnswer::Value { binding, filter, type_oid, canonical } => {
+                    shared.values.insert((binding, filter, type_oid), canonical.into());
+                }
+                other => others.push(other),
+            }
+        }
+        (shared, others)
+    }
+
+    fn table(&self, oid: u32, filters: Vec<CheckedFilter>, select: Option<Box<[usize]>>) -> CheckedTable {
+        CheckedTable { oid, filters, select, columns: self.columns.get(&oid).cloned().unwrap_or_default() }
+    }
+}
+
+/// The values of its filters.
+fn values(binding: &Binding) -> Vec<Arc<str>> {
+    binding.filters.iter().map(|filter| filter.value.as_str().into()).collect()
+}
+
+fn checked_filter(
+    filter: &Filter,
+    (value, canonical): (&Arc<str>, &CanonicalTexts),
+    column: usize,
+) -> CheckedFilter {
     CheckedFilter {
-        column: answer.column,
+        column,
         operator: filter.operator,
-        value: filter.value.as_str().into(),
-        canonical: answer.canonical,
+        value: Arc::clone(value),
+        canonical: Arc::clone(canonical),
         is_negated: filter.is_negated,
     }
 }

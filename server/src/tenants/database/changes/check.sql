@@ -1,5 +1,6 @@
 -- Whether subscriptions fit the tables of a publication: what upstream's trigger on realtime.subscription checks, with its texts,
--- for all subscriptions of a join at once. Asked in `realtime.request`, answered in `realtime.checked`, both as JSON.
+-- for all subscriptions of some joins at once. Asked in `realtime.request`, answered in `realtime.checked`, both as JSON: with what many
+-- tables have in common once.
 --
 -- Every error is caught: PostgreSQL logs statements that fail, and these have values of clients in them.
 DO $check$
@@ -8,6 +9,7 @@ DECLARE
     request constant jsonb := pg_catalog.current_setting('realtime.request')::jsonb;
     matched record;
     role regrole;
+    role_refusal jsonb;
     col record;
     filter jsonb;
     operator text;
@@ -15,9 +17,15 @@ DECLARE
     expected text;
     canonical text[];
     filters jsonb[];
+    conditions jsonb[];
+    names jsonb;
     selected integer[];
     has_too_many boolean;
+    answer jsonb;
     answers jsonb[] := '{}';
+    tables oid[] := '{}';
+    checked text[];
+    binding integer := 0;
     failed integer := 0;
     state text;
     reason text;
@@ -27,9 +35,24 @@ BEGIN
             pg_catalog.jsonb_build_object('missing', request ->> 'publication'))::text, true);
         RETURN;
     END IF;
+    BEGIN
+        -- Quoted, because a role in a token is a name as it is, and not an identifier of SQL or an oid.
+        role := pg_catalog.quote_ident(request ->> 'role')::regrole;
+        -- Policies are asked as this role. A member may not act as a role since PostgreSQL 16 unless it has that option.
+        IF NOT pg_catalog.pg_has_role(role, CASE
+            WHEN pg_catalog.current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+        THEN
+            RAISE insufficient_privilege USING MESSAGE = pg_catalog.format(
+                'the server may not act as this role: it needs `GRANT %1$s TO %2$I`', role, current_user);
+        END IF;
+    EXCEPTION
+        WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
+            role_refusal := pg_catalog.jsonb_build_object('state', state, 'message', reason);
+    END;
+    -- All rows and all columns of a table can be subscribed to: a subscription to thousands of tables takes as long as one.
     FOR matched IN
-        -- PostgreSQL 14 has no lists of columns.
-        SELECT b.n::integer AS n, b.binding, c.oid, pg_catalog.to_jsonb(t) -> 'attnames' AS published
+        SELECT b.n::integer AS n, pg_catalog.array_agg(c.oid ORDER BY t.schemaname, t.tablename) AS oids
         FROM pg_catalog.jsonb_array_elements(request -> 'bindings') WITH ORDINALITY AS b (binding, n)
         JOIN pg_catalog.pg_publication_tables AS t
             ON t.pubname = request ->> 'publication'
@@ -37,29 +60,51 @@ BEGIN
             AND coalesce(t.tablename = b.binding ->> 'table', true)
         JOIN pg_catalog.pg_namespace AS s ON s.nspname = t.schemaname
         JOIN pg_catalog.pg_class AS c ON c.relnamespace = s.oid AND c.relname = t.tablename
+        WHERE role_refusal IS NOT NULL OR b.binding -> 'filters' = '[]' AND b.binding -> 'select' = 'null'
+        GROUP BY b.n
+    LOOP
+        answer := pg_catalog.jsonb_build_object('binding', matched.n - 1, 'oids', matched.oids::bigint[]);
+        IF role_refusal IS NULL THEN
+            tables := tables || matched.oids;
+        ELSE
+            answer := role_refusal || pg_catalog.jsonb_build_object('binding', matched.n - 1);
+        END IF;
+        answers := pg_catalog.array_append(answers, answer);
+    END LOOP;
+    FOR matched IN
+        -- PostgreSQL 14 has no lists of columns.
+        SELECT b.n::integer AS n, c.oid, pg_catalog.to_jsonb(t) -> 'attnames' AS published
+        FROM pg_catalog.jsonb_array_elements(request -> 'bindings') WITH ORDINALITY AS b (binding, n)
+        JOIN pg_catalog.pg_publication_tables AS t
+            ON t.pubname = request ->> 'publication'
+            AND coalesce(t.schemaname = b.binding ->> 'schema', true)
+            AND coalesce(t.tablename = b.binding ->> 'table', true)
+        JOIN pg_catalog.pg_namespace AS s ON s.nspname = t.schemaname
+        JOIN pg_catalog.pg_class AS c ON c.relnamespace = s.oid AND c.relname = t.tablename
+        WHERE role_refusal IS NULL AND (b.binding -> 'filters' <> '[]' OR b.binding -> 'select' <> 'null')
         ORDER BY b.n, t.schemaname, t.tablename
     LOOP
         -- The first table that a subscription does not fit decides.
         CONTINUE WHEN matched.n = failed;
         BEGIN
-            -- Quoted, because a role in a token is a name as it is, and not an identifier of SQL or an oid.
-            role := pg_catalog.quote_ident(request ->> 'role')::regrole;
-            -- Policies are asked as this role. A member may not act as a role since PostgreSQL 16 unless it has that option.
-            IF NOT pg_catalog.pg_has_role(role, CASE
-                WHEN pg_catalog.current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)
-            THEN
-                RAISE insufficient_privilege USING MESSAGE = pg_catalog.format(
-                    'the server may not act as this role: it needs `GRANT %1$s TO %2$I`', role, current_user);
+            IF matched.n <> binding THEN
+                binding := matched.n;
+                checked := '{}';
+                conditions := array(
+                    SELECT pg_catalog.jsonb_build_object('column', f.condition -> 'column', 'operator', f.condition -> 'operator')
+                    FROM pg_catalog.jsonb_array_elements(request -> 'bindings' -> (binding - 1) -> 'filters')
+                        WITH ORDINALITY AS f (condition, n)
+                    ORDER BY f.n);
+                names := request -> 'bindings' -> (binding - 1) -> 'select';
             END IF;
             filters := '{}';
-            FOR filter IN SELECT pg_catalog.jsonb_array_elements(matched.binding -> 'filters') LOOP
-                operator := filter ->> 'operator';
-                value := filter ->> 'value';
-                canonical := '{}';
+            FOR number IN 1..pg_catalog.cardinality(conditions) LOOP
+                filter := conditions[number];
                 SELECT * INTO col FROM (
                     SELECT a.attname::text AS name, a.atttypid AS type_oid, a.atttypid::regtype AS type,
                         pg_catalog.row_number() OVER (ORDER BY a.attnum) - 1 AS index,
                         cast_type.name AS cast_type,
+                        cast_type.has_arrays,
                         pg_catalog.has_column_privilege(role, a.attrelid, a.attnum, 'SELECT')
                             -- Lists have no generated columns.
                             AND (a.attgenerated <> '' OR coalesce(pg_catalog.jsonb_exists(matched.published, a.attname), true))
@@ -72,6 +117,15 @@ BEGIN
                 IF NOT FOUND THEN
                     RAISE EXCEPTION 'invalid column for filter %', filter ->> 'column';
                 END IF;
+
+                -- The same for all tables in which the column has this type.
+                filters := pg_catalog.array_append(
+                    filters, pg_catalog.jsonb_build_object('column', col.index, 'type', col.type_oid::bigint));
+                CONTINUE WHEN number || ' ' || col.type_oid = ANY (checked);
+                checked := pg_catalog.array_append(checked, number || ' ' || col.type_oid);
+                operator := filter ->> 'operator';
+                value := request #>> array['bindings', (binding - 1)::text, 'filters', (number - 1)::text, 'value'];
+                canonical := '{}';
 
                 expected := CASE operator
                     WHEN 'like' THEN '~~' WHEN 'ilike' THEN '~~*' WHEN 'match' THEN '~' WHEN 'imatch' THEN '~*' END;
@@ -99,6 +153,10 @@ BEGIN
                         RAISE EXCEPTION 'is % filter requires a boolean column, got %', value, col.type;
                     END IF;
                 ELSIF operator = 'in' THEN
+                    -- There are no arrays of arrays, which upstream finds out when a row is written.
+                    IF NOT col.has_arrays THEN
+                        RAISE EXCEPTION 'operator in requires a column type that is not an array, got %', col.type;
+                    END IF;
                     EXECUTE pg_catalog.format('SELECT pg_catalog.cardinality(%L::%s[]) > 100', value, col.cast_type)
                     INTO has_too_many;
                     IF has_too_many THEN
@@ -123,16 +181,17 @@ BEGIN
                         INTO canonical;
                     END IF;
                 END IF;
-                filters := pg_catalog.array_append(
-                    filters, pg_catalog.jsonb_build_object('column', col.index, 'canonical', canonical));
+                answer := pg_catalog.jsonb_build_object(
+                    'binding', matched.n - 1, 'filter', number - 1, 'type', col.type_oid::bigint, 'canonical', canonical);
+                answers := pg_catalog.array_append(answers, answer);
             END LOOP;
 
             selected := NULL;
-            IF pg_catalog.jsonb_typeof(matched.binding -> 'select') = 'array' THEN
+            IF pg_catalog.jsonb_typeof(names) = 'array' THEN
                 selected := '{}';
                 FOR col IN
                     SELECT s.name, columns.index
-                    FROM pg_catalog.jsonb_array_elements_text(matched.binding -> 'select') AS s (name)
+                    FROM pg_catalog.jsonb_array_elements_text(names) AS s (name)
                     LEFT JOIN (
                         SELECT a.attname::text AS name,
                             (pg_catalog.row_number() OVER (ORDER BY a.attnum))::integer - 1 AS index,
@@ -149,11 +208,10 @@ BEGIN
                     selected := pg_catalog.array_append(selected, col.index);
                 END LOOP;
             END IF;
-            answers := pg_catalog.array_append(answers, pg_catalog.jsonb_build_object(
-                'binding', matched.n - 1, 'oid', matched.oid::bigint, 'filters', filters, 'select', selected, 'columns', (
-                    -- A table may have none.
-                    SELECT coalesce(pg_catalog.jsonb_agg(a.attnum ORDER BY a.attnum), '[]') FROM pg_catalog.pg_attribute AS a
-                    WHERE a.attrelid = matched.oid AND a.attnum > 0 AND NOT a.attisdropped)));
+            answer := pg_catalog.jsonb_build_object(
+                'binding', matched.n - 1, 'oid', matched.oid::bigint, 'filters', filters, 'select', selected);
+            answers := pg_catalog.array_append(answers, answer);
+            tables := pg_catalog.array_append(tables, matched.oid);
         EXCEPTION
             WHEN query_canceled OR OTHERS THEN
                 GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
@@ -164,6 +222,13 @@ BEGIN
                 EXIT WHEN state = '57014';
         END;
     END LOOP;
+    -- A table may have no columns, and has no answer then.
+    answers := answers || array(
+        SELECT pg_catalog.jsonb_build_object(
+            'oid', a.attrelid::bigint, 'columns', pg_catalog.array_agg(a.attnum ORDER BY a.attnum))
+        FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = ANY (tables) AND a.attnum > 0 AND NOT a.attisdropped
+        GROUP BY a.attrelid);
     PERFORM pg_catalog.set_config('realtime.checked', pg_catalog.to_jsonb(answers)::text, true);
 EXCEPTION
     WHEN query_canceled OR OTHERS THEN
