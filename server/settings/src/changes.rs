@@ -1,6 +1,6 @@
 //! `[changes]`: changes of tables that clients subscribe to.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -49,6 +49,12 @@ pub struct Changes {
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1s"))]
     pub slow_query_pause: Duration,
 
+    /// Different filters of one connection that may take too long within `slow_query_pause`. With more, its filters that have not
+    /// answered in time before are not asked for in this time, and with twice as many none. The same applies to the filters on one
+    /// table, of all connections, when four times as many take too long.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_slow_filters_per_client: NonZeroU32,
+
     /// Whether a changed row under row level security is received only while it is still as it was written. Otherwise who may see the
     /// row now, after it was changed again, receives what it was before too. Rows that are changed again at once are then not
     /// received as they were in between, and the values of rows are sent to the database to be compared. The server needs to be
@@ -79,6 +85,7 @@ impl Default for Changes {
             max_wait: Duration::from_secs(20),
             database_wait: Duration::from_secs(30),
             slow_query_pause: Duration::from_secs(60),
+            max_slow_filters_per_client: NonZeroU32::new(4).expect("not zero"),
             exact_visibility: false,
             durable: false,
             resume_wait: Duration::from_secs(10),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::excluded::{ComparedFilter, Excluded};
+use super::excluded::Excluded;
 use super::log_change::LogChange;
-use super::matching::{Candidate, Match, Matches};
-use super::slow_filters::FilterSource;
+use super::matching::{AskedComparison, Candidate, Match, Matches};
+use super::slow_filters::{ComparedFilter, Exclusion, FilterSource};
 use super::tenant_changes::ChangesOfTenant;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{Compared, Comparison, NotCompared};
@@ -25,7 +25,7 @@ pub(super) async fn evaluate(
     if matches.asked.is_empty() {
         return Ok(());
     }
-    let results = compare(database, changes, matches, excluded).await?;
+    let results = compare((of_tenant, database), changes, matches, excluded).await?;
     let (mut fails, mut unasked) = (vec![false; matches.found.len()], HashSet::new());
     for asked in &matches.asked {
         let (of, result) = (asked.of as usize, &results[asked.comparison as usize]);
@@ -48,20 +48,17 @@ pub(super) async fn evaluate(
 
 /// The results of the comparisons, by their places. Those of a filter with equal values are made once.
 async fn compare(
-    database: &TenantDatabase,
+    (of_tenant, database): (&ChangesOfTenant, &TenantDatabase),
     changes: &[LogChange<'_>],
     matches: &Matches,
     excluded: &mut Excluded,
 ) -> Result<Vec<Compared>, DatabaseFailure> {
-    let is_wanted = wanted(changes, matches, excluded);
+    let max_slow = of_tenant.max_slow_filters();
+    let is_wanted = wanted((changes, matches), excluded, max_slow);
     let mut results = vec![Err(NotCompared::TooSlow); matches.comparisons.len()];
     let mut filters: HashMap<ComparedFilter, HashMap<Option<&str>, Vec<usize>>> = HashMap::new();
     for (place, comparison) in matches.comparisons.iter().enumerate() {
-        // What is no text cannot be compared.
-        let Some(Comparison { type_oid, operator, row, .. }) = comparison.as_question(changes) else {
-            continue;
-        };
-        let filter = (type_oid, operator, Arc::clone(&comparison.value));
+        let Some((filter, row)) = compared(comparison, changes) else { continue };
         if excluded.has_filter(&filter) {
             continue;
         }
@@ -89,37 +86,59 @@ async fn compare(
         found => found?,
     };
     database.tenant.metrics.database().changes_comparisons.increment(questions.len() as u64);
-    let (mut slow, mut slow_places) = (HashSet::new(), HashMap::new());
+    let (mut slow, mut slow_places, now) = (HashSet::new(), HashMap::new(), Instant::now());
     for ((filter, _, places), result) in asked.into_iter().zip(found) {
         if note(database, filter, &result, excluded) {
             slow.insert(filter);
         }
         if slow.contains(filter) {
             slow_places.extend(places.iter().map(|place| (*place, filter)));
+        } else if !matches!(result, Err(NotCompared::TooSlow | NotCompared::Unasked)) {
+            excluded.slow_filters.note_in_time(filter, now);
         }
         places.iter().for_each(|place| results[*place].clone_from(&result));
     }
-    note_sources(database, (changes, matches), &slow_places, excluded);
+    note_sources(database, (changes, matches), (&slow_places, max_slow), excluded);
     Ok(results)
 }
 
+/// The filter of a comparison, and what it is compared with. `None` if that is no text, which cannot be compared.
+fn compared<'a>(
+    comparison: &'a AskedComparison,
+    changes: &[LogChange<'a>],
+) -> Option<(ComparedFilter, Option<&'a str>)> {
+    let Comparison { type_oid, operator, row, .. } = comparison.as_question(changes)?;
+    Some(((type_oid, operator, Arc::clone(&comparison.value)), row))
+}
+
 /// For each comparison whether it is made: not if only those need it whose filters are excluded.
-fn wanted(changes: &[LogChange<'_>], matches: &Matches, excluded: &Excluded) -> Vec<bool> {
+fn wanted(
+    (changes, matches): (&[LogChange<'_>], &Matches),
+    excluded: &Excluded,
+    max_slow: u32,
+) -> Vec<bool> {
     let slow = &excluded.slow_filters;
     if slow.is_empty() {
         return vec![true; matches.comparisons.len()];
     }
-    let excluded_clients: Vec<bool> = matches
-        .candidates
-        .iter()
-        .map(|candidate| client(candidate).is_some_and(|client| slow.excludes(&client)))
-        .collect();
+    let of_client = |candidate: &Candidate| match client(candidate) {
+        Some(client) => slow.exclusion(&client, max_slow),
+        None => Exclusion::Nothing,
+    };
+    let of_clients: Vec<Exclusion> = matches.candidates.iter().map(of_client).collect();
+    let is_in_time = |comparison: &AskedComparison| {
+        compared(comparison, changes).is_some_and(|(filter, _)| slow.is_in_time(&filter))
+    };
+    let are_in_time: Vec<bool> = matches.comparisons.iter().map(is_in_time).collect();
     let mut wanted = vec![false; matches.comparisons.len()];
     for asked in &matches.asked {
-        let found = matches.found[asked.of as usize];
-        let is_excluded = excluded_clients[found.candidate as usize]
-            || slow.excludes(&table(&changes[found.change as usize]));
-        wanted[asked.comparison as usize] |= !is_excluded;
+        let (found, comparison) = (matches.found[asked.of as usize], asked.comparison as usize);
+        let of_table = slow.exclusion(&table(&changes[found.change as usize]), max_slow);
+        wanted[comparison] |= match of_clients[found.candidate as usize].max(of_table) {
+            Exclusion::Nothing => true,
+            Exclusion::Untried => are_in_time[comparison],
+            Exclusion::All => false,
+        };
     }
     wanted
 }
@@ -145,12 +164,12 @@ fn note(
     }
 }
 
-/// Excludes the filters of clients, and on tables, of which too many different ones take too long. `slow` has those that were found
-/// just now, by their comparisons.
+/// Excludes filters of clients, and on tables, of which more different ones take too long than a client may have (`max_slow`). `slow` has
+/// those that were found just now, by their comparisons.
 fn note_sources(
     database: &TenantDatabase,
     (changes, matches): (&[LogChange<'_>], &Matches),
-    slow: &HashMap<usize, &ComparedFilter>,
+    (slow, max_slow): (&HashMap<usize, &ComparedFilter>, u32),
     excluded: &mut Excluded,
 ) {
     if slow.is_empty() {
@@ -162,7 +181,7 @@ fn note_sources(
         let found = matches.found[asked.of as usize];
         let sources = [client(matches.candidate(found)), Some(table(&changes[found.change as usize]))];
         for source in sources.into_iter().flatten() {
-            if counted.insert((source.clone(), *filter)) && excluded.slow_filters.add(source, now) {
+            if counted.insert((source.clone(), *filter)) && excluded.slow_filters.add(source, max_slow, now) {
                 note_exclusion(database, "many filters of one client, or on one table, take too long");
             }
         }

@@ -1,14 +1,12 @@
 //! What the database is not asked for now, because it took too long a moment ago, or could not be answered.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wire::supabase::changes::FilterOperator;
 
 use super::excluded_viewers::ExcludedViewers;
-use super::slow_filters::SlowFilters;
+use super::slow_filters::{ComparedFilter, SlowFilters};
 use super::viewer::Viewer;
 
 /// What is not asked for.
@@ -22,9 +20,6 @@ pub(super) struct Excluded {
     /// Types whose values are not converted.
     conversions: HashMap<u32, Instant>,
 }
-
-/// Type, operator and value of a filter.
-pub(super) type ComparedFilter = (u32, FilterOperator, Arc<str>);
 
 impl Excluded {
     /// Asks again for what was excluded so long ago.
@@ -44,6 +39,7 @@ impl Excluded {
 
     /// Notes that they did. Returns whether that is new.
     pub(super) fn add_filter(&mut self, filter: &ComparedFilter) -> bool {
+        self.slow_filters.note_slow(filter);
         self.filters.insert(filter.clone(), Instant::now()).is_none()
     }
 

@@ -1,20 +1,28 @@
 //! Whose filters the database is not asked for now: those of clients, and on tables, with many that took too long.
 //!
 //! A filter that takes too long is excluded alone at first. A client may have thousands of different ones, of which the changes of
-//! others would wait for some in each batch.
+//! others would wait for some in each batch. Those that have answered in time are still asked, so that one client with many connections
+//! ends no filters of others on its table; unless as many again take too long, because a row has a value that is slow with all.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hub::ConnectionId;
+use rustc_hash::FxHashMap;
 use tokio::time::Instant;
+use wire::supabase::changes::FilterOperator;
 
-/// So many different filters of one client may take too long, until none of its own is asked for. No setting: each costs others a part
-/// of `database.query_timeout`, and a client with as many is not an accident.
-const OF_CLIENT: u32 = 4;
+/// So many times as many filters may take too long on one table as of one client.
+const OF_TABLE: u32 = 4;
 
-/// As many on one table, of all clients together: one with many connections has more.
-const OF_TABLE: u32 = 16;
+/// Filters that are known to be answered in time. Others are taken for untried while their source is excluded: the number bounds memory,
+/// at some 300 kB, and no user subscribes to fewer.
+const IN_TIME_MAX: usize = 10_000;
+
+/// Type, operator and value of a filter.
+pub(super) type ComparedFilter = (u32, FilterOperator, Arc<str>);
 
 /// What filters have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,23 +33,43 @@ pub(super) enum FilterSource {
     Table(u32),
 }
 
+/// Which filters of a source the database is not asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Exclusion {
+    Nothing,
+    /// Those that were not answered in time a moment ago.
+    Untried,
+    All,
+}
+
 /// The sources of filters that took too long.
 #[derive(Debug, Default)]
-pub(super) struct SlowFilters(HashMap<FilterSource, SlowSource>);
+pub(super) struct SlowFilters {
+    sources: HashMap<FilterSource, SlowSource>,
+    in_time: FiltersInTime,
+}
 
 #[derive(Debug)]
 struct SlowSource {
     /// The different filters that took too long.
     count: u32,
-    /// When the first of them did, or the one that is one too many.
+    /// When the first of them did, or the last one that has excluded more.
     since: Instant,
 }
 
+/// When filters were answered in time, by their hashes with a random key: their texts are not kept for that.
+#[derive(Debug, Default)]
+struct FiltersInTime {
+    hasher: RandomState,
+    answered: FxHashMap<u64, Instant>,
+}
+
 impl FilterSource {
-    const fn max(&self) -> u32 {
+    /// How many filters of the source may take too long, if it are so many of a client.
+    const fn max(&self, of_client: u32) -> u32 {
         match self {
-            Self::Client(_) => OF_CLIENT,
-            Self::Table(_) => OF_TABLE,
+            Self::Client(_) => of_client,
+            Self::Table(_) => of_client.saturating_mul(OF_TABLE),
         }
     }
 }
@@ -49,26 +77,52 @@ impl FilterSource {
 impl SlowFilters {
     /// Forgets those that took too long so long ago, and asks again for sources that were excluded as long.
     pub(super) fn forget_after(&mut self, pause: Duration, now: Instant) {
-        self.0.retain(|_, source| now - source.since < pause);
+        self.sources.retain(|_, source| now - source.since < pause);
+        self.in_time.answered.retain(|_, since| now - *since < pause);
     }
 
     /// Whether nothing took too long.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.sources.is_empty()
     }
 
-    /// Whether the database is not asked for filters of this source.
-    pub(super) fn excludes(&self, source: &FilterSource) -> bool {
-        self.0.get(source).is_some_and(|slow| slow.count >= source.max())
+    /// What the database is not asked for, if so many filters of a client may take too long.
+    pub(super) fn exclusion(&self, source: &FilterSource, of_client: u32) -> Exclusion {
+        let (count, max) = (self.sources.get(source).map_or(0, |slow| slow.count), source.max(of_client));
+        match count {
+            count if count < max => Exclusion::Nothing,
+            count if count - max < max => Exclusion::Untried,
+            _ => Exclusion::All,
+        }
     }
 
-    /// One more filter of the source took too long. Returns whether it is excluded from now on.
-    pub(super) fn add(&mut self, source: FilterSource, now: Instant) -> bool {
-        let max = source.max();
-        let slow = self.0.entry(source).or_insert(SlowSource { count: 0, since: now });
+    /// Whether a filter was answered in time a moment ago.
+    pub(super) fn is_in_time(&self, filter: &ComparedFilter) -> bool {
+        self.in_time.answered.contains_key(&self.in_time.hasher.hash_one(filter))
+    }
+
+    /// A filter was answered in time.
+    pub(super) fn note_in_time(&mut self, filter: &ComparedFilter, now: Instant) {
+        let FiltersInTime { hasher, answered } = &mut self.in_time;
+        let hash = hasher.hash_one(filter);
+        if answered.len() < IN_TIME_MAX || answered.contains_key(&hash) {
+            answered.insert(hash, now);
+        }
+    }
+
+    /// A filter took too long.
+    pub(super) fn note_slow(&mut self, filter: &ComparedFilter) {
+        let hash = self.in_time.hasher.hash_one(filter);
+        self.in_time.answered.remove(&hash);
+    }
+
+    /// One more filter of the source took too long, of which a client may have so many. Returns whether more is excluded from now on.
+    pub(super) fn add(&mut self, source: FilterSource, of_client: u32, now: Instant) -> bool {
+        let before = self.exclusion(&source, of_client);
+        let slow = self.sources.entry(source.clone()).or_insert(SlowSource { count: 0, since: now });
         slow.count += 1;
-        let is_new = slow.count == max;
-        if is_new {
+        let is_new = self.exclusion(&source, of_client) > before;
+        if is_new && let Some(slow) = self.sources.get_mut(&source) {
             slow.since = now;
         }
         is_new
@@ -81,32 +135,56 @@ mod tests {
 
     const PAUSE: Duration = Duration::from_secs(60);
     const TABLE: FilterSource = FilterSource::Table(7);
+    const OF_CLIENT: u32 = 4;
+    const MAX: u32 = OF_CLIENT * OF_TABLE;
+
+    fn excludes(slow: &SlowFilters) -> Exclusion {
+        slow.exclusion(&TABLE, OF_CLIENT)
+    }
 
     #[test]
-    fn many_slow_filters_within_the_pause_exclude_their_source_for_as_long() {
+    fn many_slow_filters_within_the_pause_exclude_the_untried_of_their_source_for_as_long() {
         let (mut slow, begun) = (SlowFilters::default(), Instant::now());
         let mut now = begun;
-        for _ in 1..OF_TABLE {
-            assert!(!slow.add(TABLE, now) && !slow.excludes(&TABLE));
+        for _ in 1..MAX {
+            assert!(!slow.add(TABLE, OF_CLIENT, now) && excludes(&slow) == Exclusion::Nothing);
             now += PAUSE / 20;
             slow.forget_after(PAUSE, now);
         }
-        assert!(slow.add(TABLE, now) && slow.excludes(&TABLE));
-        assert!(!slow.add(TABLE, now), "it was excluded");
-        assert!(!slow.excludes(&FilterSource::Table(8)));
+        assert!(slow.add(TABLE, OF_CLIENT, now) && excludes(&slow) == Exclusion::Untried);
+        assert!(!slow.add(TABLE, OF_CLIENT, now), "they were excluded");
+        assert_eq!(slow.exclusion(&FilterSource::Table(8), OF_CLIENT), Exclusion::Nothing);
         slow.forget_after(PAUSE, begun + PAUSE);
-        assert!(slow.excludes(&TABLE), "the pause begins with the one too many");
+        assert_eq!(excludes(&slow), Exclusion::Untried, "the pause begins with the one too many");
         slow.forget_after(PAUSE, now + PAUSE);
-        assert!(!slow.excludes(&TABLE) && slow.is_empty());
+        assert!(excludes(&slow) == Exclusion::Nothing && slow.is_empty());
+    }
+
+    #[test]
+    fn as_many_again_exclude_all() {
+        let (mut slow, now) = (SlowFilters::default(), Instant::now());
+        let count = (0..3 * MAX).filter(|_| slow.add(TABLE, OF_CLIENT, now)).count();
+        assert_eq!((count, excludes(&slow)), (2, Exclusion::All));
     }
 
     #[test]
     fn few_slow_filters_are_forgotten() {
         let (mut slow, mut now) = (SlowFilters::default(), Instant::now());
-        for _ in 0..10 * OF_TABLE {
-            assert!(!slow.add(TABLE, now));
+        for _ in 0..10 * MAX {
+            assert!(!slow.add(TABLE, OF_CLIENT, now));
             now += PAUSE / 10;
             slow.forget_after(PAUSE, now);
         }
+    }
+
+    #[test]
+    fn filters_in_time_are_so_until_they_are_slow_or_were_not_asked_for_long() {
+        let (mut slow, now) = (SlowFilters::default(), Instant::now());
+        let filters = ["a", "b"].map(|value| (25, FilterOperator::Ilike, value.into()));
+        filters.iter().for_each(|filter| slow.note_in_time(filter, now));
+        slow.note_slow(&filters[0]);
+        assert!(!slow.is_in_time(&filters[0]) && slow.is_in_time(&filters[1]));
+        slow.forget_after(PAUSE, now + PAUSE);
+        assert!(!slow.is_in_time(&filters[1]));
     }
 }

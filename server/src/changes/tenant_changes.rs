@@ -181,6 +181,11 @@ impl ChangesOfTenant {
         self.node.settings().changes.slow_query_pause
     }
 
+    /// How many different filters of a client may take too long in this time.
+    pub(super) fn max_slow_filters(&self) -> u32 {
+        self.node.settings().changes.max_slow_filters_per_client.get()
+    }
+
     /// Which present rows stand for those of the log when it is asked who may see them.
     pub(super) fn row_match(&self) -> RowMatch {
         match self.node.settings().changes.exact_visibility {

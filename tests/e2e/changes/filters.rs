@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use harness::{Postgres, eventually};
 use serde_json::{Value, json};
 
-use super::{Changes, change, expect_gap, join, record, system};
+use super::{Changes, TABLES, change, expect_gap, join, next, record, system};
+use crate::private_rooms::PrivateRooms;
 
 /// A column of which values with `slow` take a minute to read.
 pub(super) const SPEED: &str = "
@@ -137,6 +139,57 @@ async fn many_slow_filters_of_one_client_delay_others_for_one_question_in_a_minu
     let mut cas = changes.subscribed("cas", &binding).await;
     changes.postgres().sql("INSERT INTO public.todos (id, title, speed) VALUES (4, 'a', '(slow)')");
     assert_eq!(record(&mut cas).await["id"], 4);
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn filters_that_answer_in_time_outlive_slow_ones_of_many_clients() {
+    let rooms = PrivateRooms::with(Postgres::start(), |settings| {
+        settings.database.query_timeout = Duration::from_secs(1);
+    })
+    .await;
+    rooms.postgres.sql(TABLES);
+    rooms.postgres.sql(SPEED);
+    let changes = Changes { rooms };
+    let filtered =
+        |filter: &str| json!({"event": "INSERT", "schema": "public", "table": "todos", "filter": filter});
+    let mut bob = changes.subscribed("bob", &json!([filtered("title=ilike.%a%")])).await;
+    changes.postgres().sql("INSERT INTO public.todos (id, title) VALUES (1, 'a')");
+    assert_eq!(record(&mut bob).await["id"], 1);
+    let mut others = Vec::new();
+    for client in 0..4 {
+        let slow = (0..4).map(|number| filtered(&format!("speed=neq.(s{client}{number})")));
+        others.push(changes.subscribed("ann", &slow.collect()).await);
+    }
+    // The filters, the clients, and the table.
+    let (excluded, mut id) = (r#"realtime_changes_exclusions_total{tenant="default"}"#, 2);
+    eventually("the table is excluded", async || {
+        id += 1;
+        changes
+            .postgres()
+            .sql(&format!("INSERT INTO public.todos (id, title, speed) VALUES ({id}, 'a', '(slow)')"));
+        changes.world().number(excluded).await == 21.0
+    })
+    .await;
+    changes.postgres().sql("INSERT INTO public.todos (id, title, speed) VALUES (1000, 'a', '(slow)')");
+    while next(&mut bob).await["payload"]["data"]["record"]["id"] != 1000 {}
+    changes.rooms.world.stop().await;
+}
+
+// Upstream accepts them, and fails when a row is written.
+#[tokio::test]
+async fn arrays_are_compared_as_a_whole_and_with_no_list() {
+    let changes = Changes::start().await;
+    changes.postgres().sql("ALTER TABLE public.todos ADD COLUMN tags int[]");
+    let binding = |filter: &str| json!([{"schema": "public", "table": "todos", "filter": filter}]);
+    let mut ann = changes.subscribed("ann", &binding("tags=eq.\"{1,2}\"")).await;
+    changes.postgres().sql("INSERT INTO public.todos (id, tags) VALUES (1, '{1}'), (2, '{1,2}')");
+    assert_eq!(record(&mut ann).await["id"], 2);
+    let mut bob = changes.client("bob").await;
+    join(&mut bob, &binding("tags=in.(1,2)")).await;
+    let (status, message) = system(&mut bob).await;
+    let reason = "operator in requires a column type that is not an array, got integer[]";
+    assert!(status == "error" && message.ends_with(reason), "{status}: {message}");
     changes.rooms.world.stop().await;
 }
 
