@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use wire::supabase::changes::Binding;
 
-use super::checks::{CheckAnswer, Checked, Wanted};
+use super::checks::{CheckAnswer, CheckFailure, Checked, Wanted};
 use super::notices::MissedChanges;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{CheckedSubscription, OutOfMemory};
 use super::tenant_changes::ChangesOfTenant;
 use super::viewer::Viewer;
-use crate::telemetry::codes::{Code, Scope};
+use crate::telemetry::codes::Scope;
 use crate::tenants::database::changes::{ChangeTable, CheckedBinding, CheckedTable, TableRights};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 
@@ -41,11 +41,11 @@ impl ChangesOfTenant {
     /// Finds out what a subscriber has subscribed to, after those that have asked before, and subscribes it.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the check has no answer.
     pub(super) async fn check(
         &self,
         subscriber: &Arc<ChangeSubscriber>,
-    ) -> Result<CheckOutcome, DatabaseFailure> {
+    ) -> Result<CheckOutcome, CheckFailure> {
         let viewer = subscriber.progress.next_viewer();
         let client = subscriber.recipient.connection();
         let shared = self.checks.share(client, Wanted::of(subscriber, &viewer));
@@ -99,7 +99,7 @@ impl ChangesOfTenant {
     ) -> Result<Vec<Checked>, DatabaseFailure> {
         loop {
             let turn = self.checks.turns.next().await;
-            let answer = self.ask(role, joins).await;
+            let answer = self.ask(role, joins).await.map_err(CheckFailure::into_failure);
             drop(turn);
             match answer {
                 Err(failure) if self.may_ask_again(&self.outages.checks, &failure).await => {}
@@ -147,15 +147,14 @@ impl ChangesOfTenant {
     }
 
     /// What the subscriptions of joins with one role are for.
-    async fn ask(&self, role: &str, joins: &[&[Binding]]) -> Result<Vec<Checked>, DatabaseFailure> {
+    async fn ask(&self, role: &str, joins: &[&[Binding]]) -> Result<Vec<Checked>, CheckFailure> {
         let database = self.database()?;
         for _ in 0..CHECK_ATTEMPTS {
             if let Some(checked) = self.ask_once(&database, role, joins).await? {
                 return Ok(checked);
             }
         }
-        let reason = "tables change while subscriptions to them are checked";
-        Err(DatabaseFailure::new(Code::QueryCanceled, reason))
+        Err(CheckFailure::TablesChange)
     }
 
     /// As [`ask`](Self::ask). `None` if a table has changed meanwhile.

@@ -15,13 +15,55 @@ use super::check_turns::{CheckTurns, WaitingForTurn};
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::CheckedSubscription;
 use super::viewer::Viewer;
+use crate::telemetry::codes::Code;
 use crate::tenants::database::DatabaseFailure;
 
 /// What was found; else what clients are to read when they are refused.
 pub(super) type Checked = Result<CheckedSubscription, String>;
 
 /// What is found for all that share a check.
-pub(super) type CheckAnswer = Result<Arc<Checked>, DatabaseFailure>;
+pub(super) type CheckAnswer = Result<Arc<Checked>, CheckFailure>;
+
+/// Why a check has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CheckFailure {
+    /// The database had no time for it, but for so many others meanwhile.
+    Slow { failure: DatabaseFailure, others_answered: u64 },
+    /// Tables have changed each time while they were looked at.
+    TablesChange,
+    /// The database does not answer.
+    Failed(DatabaseFailure),
+}
+
+impl CheckFailure {
+    /// The same for a check during which so many others were answered.
+    fn beside(self, answered: u64) -> Self {
+        match self {
+            Self::Slow { failure, .. } => Self::Slow { failure, others_answered: answered },
+            other => other,
+        }
+    }
+
+    /// As it is reported.
+    pub(super) fn into_failure(self) -> DatabaseFailure {
+        match self {
+            Self::Slow { failure, .. } | Self::Failed(failure) => failure,
+            Self::TablesChange => {
+                let reason = "tables change while subscriptions to them are checked";
+                DatabaseFailure::new(Code::QueryCanceled, reason)
+            }
+        }
+    }
+}
+
+impl From<DatabaseFailure> for CheckFailure {
+    fn from(failure: DatabaseFailure) -> Self {
+        match failure.code {
+            Code::QueryCanceled => Self::Slow { failure, others_answered: 0 },
+            _ => Self::Failed(failure),
+        }
+    }
+}
 
 /// The checks of a tenant.
 pub(super) struct Checks<C: Eq + Hash = Option<ConnectionId>> {
@@ -83,7 +125,7 @@ impl<C: Clone + Eq + Hash> Checks<C> {
     }
 
     /// How many checks were answered until now.
-    pub(super) fn answered(&self) -> u64 {
+    fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 }
@@ -100,7 +142,9 @@ impl<C: Clone + Eq + Hash> SharedCheck<'_, C> {
             }
             let _turn = self.checks.turns.next().await;
             self.begin();
+            let answered_before = self.checks.answered();
             let answer = ask(&self.wanted).await;
+            let answer = answer.map_err(|failure| failure.beside(self.checks.answered() - answered_before));
             self.checks.answered.fetch_add(u64::from(answer.is_ok()), Ordering::Relaxed);
             // Only who asks sets it.
             let _set = found.set(answer.clone());
@@ -228,6 +272,37 @@ mod tests {
         let (slow, other) = tokio::join!(join_all(slow), other);
         assert!(slow.iter().all(|answer| refusal(answer) == "slow"));
         assert_eq!(refusal(&other), "b");
+    }
+
+    #[tokio::test]
+    async fn only_others_that_are_answered_while_a_check_is_made_are_counted() {
+        let checks = Checks::<u32>::default();
+        let cancelled = || CheckFailure::from(DatabaseFailure::new(Code::QueryCanceled, "it is slow"));
+        let answered = async |client, role| {
+            checks.share(client, wanted(role)).answer(async |_| Ok(Arc::new(Err(String::new())))).await
+        };
+        let (before, of_slow) = (checks.share(1, wanted("before")), checks.share(1, wanted("slow")));
+        let waiting = of_slow.answer(async |_| {
+            answered(2, "meanwhile").await.expect("it is answered");
+            Err(cancelled())
+        });
+        let first = before.answer(async |_| {
+            answered(3, "while it waits").await.expect("it is answered");
+            Ok(Arc::new(Err(String::new())))
+        });
+        let (first, waiting) = tokio::join!(first, waiting);
+        assert!(first.is_ok());
+        let CheckFailure::Slow { others_answered, .. } = waiting.expect_err("it is slow") else {
+            panic!("it is slow");
+        };
+        assert_eq!(others_answered, 1);
+    }
+
+    #[test]
+    fn tables_that_change_are_no_slow_check() {
+        let failure = CheckFailure::TablesChange.beside(1);
+        assert_eq!(failure, CheckFailure::TablesChange);
+        assert!(failure.into_failure().is_passing(), "it is tried again");
     }
 
     #[tokio::test]

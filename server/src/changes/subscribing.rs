@@ -10,12 +10,14 @@ use hub::JoinConfirmation;
 use tokio::time::sleep;
 
 use super::checking::CheckOutcome;
+use super::checks::CheckFailure;
 use super::slow_checks::{SLOWEST_PAUSE, SlowChecks};
 use super::subscriber::ChangeSubscriber;
 use super::tenant_changes::{ChangesOfTenant, UNANSWERED};
 use crate::auth::NO_CHANNEL_MEMORY;
 use crate::backoff::random;
 use crate::telemetry::codes::{Code, Scope};
+use crate::tenants::database::DatabaseFailure;
 
 /// The shortest pause before a subscription that has failed is tried again, and what is added at most, as upstream has it.
 const RETRY: Duration = Duration::from_secs(5);
@@ -27,6 +29,9 @@ const RETRY_JOINING: Duration = Duration::from_secs(1);
 /// What clients receive when the database has no time for the check of their subscription.
 const TOO_SLOW: &str = "the database takes too long to check the subscription";
 
+/// What they receive when no check finds tables as another question has described them.
+const TABLES_CHANGE: &str = "its tables change while the subscription is checked";
+
 /// The outcome of an attempt.
 enum Attempt {
     Subscribed,
@@ -34,8 +39,8 @@ enum Attempt {
     Refused(String),
     /// It may succeed later.
     Failed(String),
-    /// The database had no time for the check.
-    Slow,
+    /// The database had no time for the check, but for so many others meanwhile.
+    Slow { others_answered: u64 },
     /// Another one decides, if the channel is still there.
     Outdated,
 }
@@ -111,14 +116,13 @@ async fn until_settled(
     let mut slow = SlowChecks::default();
     loop {
         let changes = changes.upgrade()?;
-        let answered_before = changes.checks.answered();
         let attempt = attempt(&changes, subscriber).await;
         let mut pauses = 1;
         match attempt {
             Attempt::Subscribed => return Some(Ok(())),
             Attempt::Refused(text) => return Some(Err(text)),
             Attempt::Failed(text) => failed(text),
-            Attempt::Slow => match slow.note(answered_before, changes.checks.answered()) {
+            Attempt::Slow { others_answered } => match slow.note(others_answered) {
                 Some(times) => {
                     pauses = times;
                     failed(not_available(TOO_SLOW));
@@ -153,16 +157,23 @@ async fn attempt(changes: &ChangesOfTenant, subscriber: &Arc<ChangeSubscriber>) 
             Attempt::Failed(NO_CHANNEL_MEMORY.to_owned())
         }
         Err(failure) => {
-            let code = match failure.code {
-                Code::IncreaseConnectionPool => Code::IncreaseSubscriptionConnectionPool,
-                code => code,
-            };
-            changes.tenant.reports.record(code.at(Scope::Log), &failure.reason);
-            match failure.code {
-                Code::QueryCanceled => Attempt::Slow,
-                Code::StartReplicationFailed => Attempt::Failed(not_available(&failure.reason)),
-                _ => Attempt::Failed(UNANSWERED.to_owned()),
+            report(changes, failure.clone().into_failure());
+            match failure {
+                CheckFailure::Slow { others_answered, .. } => Attempt::Slow { others_answered },
+                CheckFailure::TablesChange => Attempt::Failed(not_available(TABLES_CHANGE)),
+                CheckFailure::Failed(failure) if failure.code == Code::StartReplicationFailed => {
+                    Attempt::Failed(not_available(&failure.reason))
+                }
+                CheckFailure::Failed(_) => Attempt::Failed(UNANSWERED.to_owned()),
             }
         }
     }
+}
+
+fn report(changes: &ChangesOfTenant, failure: DatabaseFailure) {
+    let code = match failure.code {
+        Code::IncreaseConnectionPool => Code::IncreaseSubscriptionConnectionPool,
+        code => code,
+    };
+    changes.tenant.reports.record(code.at(Scope::Log), &failure.reason);
 }
