@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use wire::supabase::changes::Binding;
 
+use super::checked_subscription::CheckedSubscription;
 use super::checks::{CheckAnswer, CheckFailure, Checked, Wanted};
 use super::notices::MissedChanges;
 use super::subscriber::ChangeSubscriber;
-use super::subscriptions::{CheckedSubscription, OutOfMemory};
+use super::subscriptions::{OutOfMemory, State};
 use super::tenant_changes::ChangesOfTenant;
 use super::viewer::Viewer;
 use crate::telemetry::codes::Scope;
@@ -122,22 +123,48 @@ impl ChangesOfTenant {
         viewer: &Arc<Viewer>,
         checked: &Checked,
     ) -> CheckOutcome {
-        // Under the lock, so that one which unsubscribes later is removed later.
-        self.subscriptions.with(|state| {
-            if !subscriber.progress.accept_check(viewer) {
-                return CheckOutcome::Outdated;
-            }
-            match checked {
-                Ok(checked) => match state.put(subscriber, checked, &self.tenant.memory) {
-                    Ok(()) => CheckOutcome::Subscribed,
-                    Err(OutOfMemory) => CheckOutcome::OutOfMemory,
-                },
-                Err(refusal) => {
-                    state.remove_entries(subscriber);
-                    CheckOutcome::Refused(refusal.clone())
-                }
-            }
-        })
+        let outcome = match checked {
+            Ok(checked) => self.put(subscriber, viewer, checked),
+            Err(refusal) => self.with_accepted(subscriber, viewer, |state| {
+                state.remove_entries(subscriber);
+                CheckOutcome::Refused(refusal.clone())
+            }),
+        };
+        outcome.unwrap_or(CheckOutcome::Outdated)
+    }
+
+    /// Subscribes a channel to what was found. `None` if that does not count any more.
+    fn put(
+        &self,
+        subscriber: &Arc<ChangeSubscriber>,
+        viewer: &Arc<Viewer>,
+        checked: &CheckedSubscription,
+    ) -> Option<CheckOutcome> {
+        let parts = checked.parts();
+        // Before rows are seen by these rights, also those of tables whose part is not put yet.
+        for part in &parts {
+            self.subscriptions.with(|state| state.set_rights(checked.rights_of(part)));
+        }
+        let begun = self
+            .with_accepted(subscriber, viewer, |state| state.begin(subscriber, checked, &self.tenant.memory));
+        if let Err(OutOfMemory) = begun? {
+            return Some(CheckOutcome::OutOfMemory);
+        }
+        for part in &parts {
+            self.with_accepted(subscriber, viewer, |state| state.put(subscriber, checked, part))?;
+        }
+        Some(CheckOutcome::Subscribed)
+    }
+
+    /// Works with the subscriptions if a check with the rights of `viewer` counts. Under the lock, so that one which unsubscribes later
+    /// is removed later.
+    fn with_accepted<T>(
+        &self,
+        subscriber: &ChangeSubscriber,
+        viewer: &Arc<Viewer>,
+        work: impl FnOnce(&mut State) -> T,
+    ) -> Option<T> {
+        self.subscriptions.with(|state| subscriber.progress.accept_check(viewer).then(|| work(state)))
     }
 
     /// What those who share a check have subscribed to.

@@ -12,8 +12,8 @@ use tokio::sync::{Semaphore, SetOnce};
 use wire::supabase::changes::Binding;
 
 use super::check_turns::{CheckTurns, WaitingForTurn};
+use super::checked_subscription::CheckedSubscription;
 use super::subscriber::ChangeSubscriber;
-use super::subscriptions::CheckedSubscription;
 use super::viewer::Viewer;
 use crate::telemetry::codes::Code;
 use crate::tenants::database::DatabaseFailure;

@@ -112,11 +112,7 @@ fn compared<'a>(
 }
 
 /// For each comparison whether it is made: not if only those need it whose filters are excluded.
-fn wanted(
-    (changes, matches): (&[LogChange<'_>], &Matches),
-    excluded: &Excluded,
-    max_slow: u32,
-) -> Vec<bool> {
+fn wanted((changes, matches): (&[LogChange<'_>], &Matches), excluded: &Excluded, max_slow: u32) -> Vec<bool> {
     let slow = &excluded.slow_filters;
     if slow.is_empty() {
         return vec![true; matches.comparisons.len()];

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `subscriber`, `subscription_progress`, `viewer`, `service`, `subscribing` | a channel with subscriptions, and what it takes until changes flow |
 //! | `checking`, `checks`, `check_turns`, `slow_checks` | what a channel has subscribed to, asked once for those that ask for the same |
-//! | `tenant_changes`, `subscriptions`, `index` | the subscriptions of a tenant, and how a row finds them |
+//! | `tenant_changes`, `subscriptions`, `checked_subscription`, `index` | the subscriptions of a tenant, and how a row finds them |
 //! | `compiled_filter`, `operand` | filters, evaluated in this process where that gives what the database would |
 //! | `feed`, `session_queue` | from the reader of the log to the task that handles its changes |
 //! | `stream`, `log_change`, `log_table`, `log_tables` | rows of the write-ahead log, in the order of commits |
@@ -28,6 +28,8 @@ mod absent;
 mod by_address;
 #[cfg(feature = "postgres")]
 mod check_turns;
+#[cfg(feature = "postgres")]
+mod checked_subscription;
 #[cfg(feature = "postgres")]
 mod checking;
 #[cfg(feature = "postgres")]

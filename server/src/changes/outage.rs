@@ -41,7 +41,10 @@ mod tests {
     #[test]
     fn changes_wait_once_until_there_is_an_answer() {
         let (outage, now) = (Outage::default(), Instant::now());
-        assert!(outage.may_wait(now, LONGEST) && outage.may_wait(now + LONGEST - Duration::from_millis(1), LONGEST));
+        assert!(
+            outage.may_wait(now, LONGEST)
+                && outage.may_wait(now + LONGEST - Duration::from_millis(1), LONGEST)
+        );
         for batch in 0..3 {
             let later = now + LONGEST * (batch + 1);
             assert!(!outage.may_wait(later, LONGEST), "the batches that follow do not wait");

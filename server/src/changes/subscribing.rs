@@ -40,7 +40,9 @@ enum Attempt {
     /// It may succeed later.
     Failed(String),
     /// The database had no time for the check, but for so many others meanwhile.
-    Slow { others_answered: u64 },
+    Slow {
+        others_answered: u64,
+    },
     /// Another one decides, if the channel is still there.
     Outdated,
 }

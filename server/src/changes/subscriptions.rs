@@ -1,20 +1,20 @@
 //! The subscriptions of one tenant on this node, by the tables that they are for.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::{Range, RangeInclusive};
 use std::sync::{Arc, Weak};
 
 use hub::{MemoryCharge, MemoryKind, TenantMemory};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use super::checked_subscription::{CheckedSubscription, ENTRIES_AT_ONCE, SubscriptionPart};
 use super::index::{NewEntry, TableIndex};
 use super::role_view::RoleView;
 use super::subscriber::ChangeSubscriber;
 use super::viewer::Viewer;
 use crate::auth::Claims;
-use crate::tenants::database::changes::{
-    ChangeTable, CheckedBinding, CheckedFilter, CheckedTable, TableRights,
-};
+use crate::tenants::database::changes::{ChangeTable, TableRights};
 
 /// The subscriptions of a tenant.
 #[derive(Debug, Default)]
@@ -33,18 +33,11 @@ pub(super) struct State {
     left: usize,
 }
 
-/// Bytes of an entry of an index, without its conditions.
-const ENTRY_BYTES: usize = 320;
-
-/// Bytes of a condition, without what it is compared with. The tables of a binding share the value as it was sent; each entry has its own
-/// one as the table has it.
-const FILTER_BYTES: usize = 160;
-
 /// A subscriber, and where its bindings are.
 #[derive(Debug)]
 struct Subscribed {
     subscriber: Arc<ChangeSubscriber>,
-    /// Tables and numbers of entries there.
+    /// Tables, by their oids, and numbers of entries there.
     entries: Vec<(Arc<ChangeTable>, usize)>,
     /// For more tables than bindings: a binding may be for all tables of a schema.
     charge: MemoryCharge,
@@ -63,32 +56,6 @@ pub(super) struct SubscribedTable {
     pub(super) has_generated: bool,
     /// What the roles of its subscribers may read.
     pub(super) views: HashMap<Box<str>, Arc<RoleView>>,
-}
-
-/// What a subscription was found to be for.
-pub(super) struct CheckedSubscription {
-    /// For each binding the tables and filters.
-    pub(super) bindings: Vec<Arc<CheckedBinding>>,
-    /// The tables, by their oids.
-    pub(super) tables: HashMap<u32, Arc<ChangeTable>>,
-    /// What the role may read of them.
-    pub(super) rights: Vec<(u32, Box<str>, TableRights)>,
-}
-
-impl CheckedSubscription {
-    /// Bytes of the entries, but those of one table for each binding, which are charged with the join.
-    fn more_entry_bytes(&self) -> usize {
-        self.bindings.iter().flat_map(|binding| binding.tables.iter().skip(1)).map(entry_bytes).sum()
-    }
-}
-
-fn entry_bytes(table: &CheckedTable) -> usize {
-    let of_condition = |filter: &CheckedFilter| {
-        let canonical =
-            filter.canonical.iter().map(|text| size_of_val(text) + text.as_deref().map_or(0, str::len));
-        FILTER_BYTES + canonical.sum::<usize>()
-    };
-    ENTRY_BYTES + table.filters.iter().map(of_condition).sum::<usize>()
 }
 
 impl Subscriptions {
@@ -119,17 +86,16 @@ impl Subscriptions {
 }
 
 impl State {
-    /// Adds a subscriber whose subscription was checked, instead of what it had subscribed to before. It is charged to `memory`.
+    /// Adds a subscriber whose subscription was checked, and charges it to `memory`. Its parts follow.
     ///
     /// # Errors
-    /// If there is none. What it had subscribed to has ended all the same.
-    pub(super) fn put(
+    /// If there is none. What it had subscribed to has ended then.
+    pub(super) fn begin(
         &mut self,
         subscriber: &Arc<ChangeSubscriber>,
         checked: &CheckedSubscription,
         memory: &Arc<TenantMemory>,
     ) -> Result<(), OutOfMemory> {
-        self.remove_entries(subscriber);
         let new = || {
             let charge = memory.charge(MemoryKind::Sessions, 0);
             Subscribed { subscriber: Arc::clone(subscriber), entries: Vec::new(), charge }
@@ -138,28 +104,37 @@ impl State {
         if !subscribed.charge.try_resize(checked.more_entry_bytes()) {
             subscribed.charge.resize(0);
             memory.count_refusal(MemoryKind::Sessions);
+            self.remove_entries(subscriber);
             return Err(OutOfMemory);
         }
-        let mut entries = Vec::new();
-        for (binding, identified) in checked.bindings.iter().zip(&subscriber.bindings) {
-            for target in &binding.tables {
-                let Some(table) = checked.tables.get(&target.oid) else { continue };
-                let subscribed = self.subscribed(table);
-                let new = NewEntry {
-                    subscriber: Arc::clone(subscriber),
-                    id: identified.id,
-                    event: identified.binding.event,
-                    select: target.select.as_deref().map(Arc::from),
-                    filters: &target.filters,
-                };
-                entries.push((Arc::clone(table), subscribed.index.add(table, new)));
-            }
-        }
-        self.set_rights(&checked.rights);
-        if let Some(subscribed) = self.subscribers.get_mut(&subscriber.id) {
-            subscribed.entries = entries;
-        }
         Ok(())
+    }
+
+    /// Puts a part of a subscription instead of what the subscriber has subscribed to of its tables.
+    pub(super) fn put(
+        &mut self,
+        subscriber: &Arc<ChangeSubscriber>,
+        checked: &CheckedSubscription,
+        part: &SubscriptionPart<'_>,
+    ) {
+        let place = self.remove_entries_of(subscriber, &part.oids);
+        let mut entries = Vec::with_capacity(part.targets.len());
+        for (binding, target) in &part.targets {
+            let Some(identified) = subscriber.bindings.get(*binding) else { continue };
+            let Some(table) = checked.tables.get(&target.oid) else { continue };
+            let new = NewEntry {
+                subscriber: Arc::clone(subscriber),
+                id: identified.id,
+                event: identified.binding.event,
+                select: target.select.as_deref().map(Arc::from),
+                filters: &target.filters,
+            };
+            entries.push((Arc::clone(table), self.subscribed(table).index.add(table, new)));
+        }
+        self.set_rights(checked.rights_of(part));
+        if let Some(subscribed) = self.subscribers.get_mut(&subscriber.id) {
+            subscribed.entries.splice(place..place, entries);
+        }
     }
 
     /// Those who have subscribed to a table, by what it was when they were checked.
@@ -181,9 +156,14 @@ impl State {
         &mut tables[place]
     }
 
-    /// Removes a subscriber.
-    pub(super) fn remove(&mut self, subscriber: &ChangeSubscriber) {
-        self.remove_entries(subscriber);
+    /// Removes a part of what a subscriber has subscribed to, and the subscriber itself with the last one. Returns whether it was that.
+    pub(super) fn remove_some(&mut self, subscriber: &ChangeSubscriber) -> bool {
+        let count = self.subscribers.get(&subscriber.id).map_or(0, |subscribed| subscribed.entries.len());
+        let rest = count.saturating_sub(ENTRIES_AT_ONCE);
+        self.drain_entries(subscriber, rest..count);
+        if rest > 0 {
+            return false;
+        }
         self.subscribers.remove(&subscriber.id);
         self.left += 1;
         // Once for so many that each of them costs little: a viewer has the claims of a session that may have ended.
@@ -191,6 +171,7 @@ impl State {
             self.left = 0;
             self.viewers.retain(|_, viewer| viewer.strong_count() > 0);
         }
+        true
     }
 
     /// Whether a subscriber has subscribed to a table.
@@ -200,15 +181,29 @@ impl State {
 
     /// Removes the subscriptions of a subscriber, which stays.
     pub(super) fn remove_entries(&mut self, subscriber: &ChangeSubscriber) {
-        let Some(subscribed) = self.subscribers.get_mut(&subscriber.id) else { return };
-        for (table, number) in std::mem::take(&mut subscribed.entries) {
-            let Some(tables) = self.tables.get_mut(&table.oid) else { continue };
+        self.remove_entries_of(subscriber, &(0..=u32::MAX));
+    }
+
+    /// Removes those to tables with these oids. Returns the place where they were.
+    fn remove_entries_of(&mut self, subscriber: &ChangeSubscriber, oids: &RangeInclusive<u32>) -> usize {
+        let entries = self.subscribers.get(&subscriber.id).map_or(&[][..], |subscribed| &subscribed.entries);
+        let begin = entries.partition_point(|(table, _)| table.oid < *oids.start());
+        let end = entries.partition_point(|(table, _)| table.oid <= *oids.end());
+        self.drain_entries(subscriber, begin..end);
+        begin
+    }
+
+    fn drain_entries(&mut self, subscriber: &ChangeSubscriber, places: Range<usize>) {
+        let Self { subscribers, tables: all, .. } = self;
+        let Some(subscribed) = subscribers.get_mut(&subscriber.id) else { return };
+        for (table, number) in subscribed.entries.drain(places) {
+            let Some(tables) = all.get_mut(&table.oid) else { continue };
             if let Some(subscribed) = tables.iter_mut().find(|known| Arc::ptr_eq(&known.table, &table)) {
                 subscribed.index.remove(number);
             }
             tables.retain(|subscribed| !subscribed.index.is_empty());
             if tables.is_empty() {
-                self.tables.remove(&table.oid);
+                all.remove(&table.oid);
             }
         }
     }
@@ -286,7 +281,7 @@ impl State {
                 subscribed.views.retain(|role, _| !is_gone(role));
             }
         }
-        self.set_rights(rights);
+        self.set_rights(rights.iter());
         let differs = |(table, _, rights): &&(u32, Box<str>, TableRights)| {
             self.tables(*table).iter().any(|subscribed| subscribed.table.shape() != rights.shape)
         };
@@ -301,7 +296,7 @@ impl State {
     }
 
     /// Notes what roles may read.
-    fn set_rights(&mut self, rights: &[(u32, Box<str>, TableRights)]) {
+    pub(super) fn set_rights<'r>(&mut self, rights: impl Iterator<Item = &'r (u32, Box<str>, TableRights)>) {
         for (table, role, rights) in rights {
             let subscribed = self.tables.get_mut(table).into_iter().flatten();
             subscribed.for_each(|subscribed| subscribed.set_view(role, rights));

@@ -118,7 +118,7 @@ impl ChangesOfTenant {
     /// Ends the subscriptions of a channel.
     pub(super) fn remove(&self, subscriber: &ChangeSubscriber) {
         subscriber.progress.end();
-        self.subscriptions.with(|state| state.remove(subscriber));
+        while !self.subscriptions.with(|state| state.remove_some(subscriber)) {}
     }
 
     /// The database of the tenant.
