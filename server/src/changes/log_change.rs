@@ -95,7 +95,7 @@ impl<'a> LogChange<'a> {
             }
             // The other columns are NULL there, and not known.
             LogRows::Delete(OldRow::Key(_)) => {
-                for (value, is_known) in values.iter_mut().zip(&log_table.is_identity) {
+                for (value, is_known) in values.iter_mut().zip(&log_table.in_identity) {
                     if !is_known {
                         *value = Value::Unchanged;
                     }

@@ -21,7 +21,7 @@ pub(super) struct LogTable {
     /// For each column of the catalog its place in the log.
     pub(super) places: Box<[Option<usize>]>,
     /// For each column of the log whether it belongs to the replica identity.
-    pub(super) is_identity: Box<[bool]>,
+    pub(super) in_identity: Box<[bool]>,
     /// How many columns rows have in the log.
     pub(super) logged: usize,
     /// The generated columns that it does not have, by their places in the catalog. In a row that is completed they follow the others.
@@ -46,12 +46,12 @@ impl LogTable {
                 }
             }
         }
-        let mut is_identity: Vec<bool> = relation.columns.iter().map(|column| column.is_key).collect();
+        let mut in_identity: Vec<bool> = relation.columns.iter().map(|column| column.is_key).collect();
         let (logged, generated) = (columns.len(), missing_generated(&table, &places));
         for column in &generated {
             places[*column] = Some(columns.len());
             columns.push(Some(*column));
-            is_identity.push(false);
+            in_identity.push(false);
         }
         let converted = columns.iter().enumerate().filter_map(|(place, column)| {
             let column = &table.columns[(*column)?];
@@ -63,7 +63,7 @@ impl LogTable {
             converted: converted.collect(),
             key: table.primary_key.iter().map(|column| places[*column]).collect(),
             columns: columns.into(),
-            is_identity: is_identity.into(),
+            in_identity: in_identity.into(),
             places,
             table,
         }
@@ -100,7 +100,7 @@ impl LogTable {
 
     /// Whether the column, by its place in the catalog, belongs to the replica identity.
     pub(super) fn is_identity(&self, column: usize) -> bool {
-        self.places[column].is_some_and(|place| self.is_identity[place])
+        self.places[column].is_some_and(|place| self.in_identity[place])
     }
 }
 
