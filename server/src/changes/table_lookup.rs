@@ -28,15 +28,15 @@ pub(super) struct TableLookup<'a> {
     values: Vec<RowValues>,
     /// The place of the key of each change.
     places: FxHashMap<u32, u32>,
-    viewpoints: HashMap<Viewpoint, u32>,
+    groups: HashMap<LookupGroup, u32>,
     questions: Vec<LookupQuestion>,
     /// The place of the question of each candidate, once that is known.
     of_candidates: Vec<Option<u32>>,
 }
 
-/// By whose rights rows are looked up. Where claims do not matter, the first viewer of a role stands for all.
+/// Viewers for whom one lookup is right: where claims do not matter, all of a role, of whom the first stands for all.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Viewpoint {
+enum LookupGroup {
     OfRole(Box<str>),
     OfViewer(ByAddress<Viewer>),
 }
@@ -60,7 +60,7 @@ pub(super) struct SeenRows {
     pub(super) is_incomplete: bool,
 }
 
-impl Viewpoint {
+impl LookupGroup {
     fn of(one: &Candidate) -> Self {
         match one.row_rights {
             RowRights::PerRole => Self::OfRole(one.viewer.role().into()),
@@ -78,7 +78,7 @@ impl<'a> TableLookup<'a> {
             keys: Vec::new(),
             values: Vec::new(),
             places: FxHashMap::default(),
-            viewpoints: HashMap::new(),
+            groups: HashMap::new(),
             questions: Vec::new(),
             of_candidates: vec![None; candidates],
         }
@@ -108,9 +108,9 @@ impl<'a> TableLookup<'a> {
     }
 
     fn question(&mut self, index: u32, candidate: &Candidate) -> u32 {
-        let Self { viewpoints, questions, of_candidates, .. } = self;
+        let Self { groups, questions, of_candidates, .. } = self;
         *of_candidates[index as usize].get_or_insert_with(|| {
-            *viewpoints.entry(Viewpoint::of(candidate)).or_insert_with(|| {
+            *groups.entry(LookupGroup::of(candidate)).or_insert_with(|| {
                 let (viewer, rights) = (Arc::clone(&candidate.viewer), candidate.row_rights);
                 questions.push(LookupQuestion { viewer, rights, keys: Vec::new(), seen: None });
                 as_number(questions.len() - 1)
