@@ -6,8 +6,8 @@ use std::sync::Arc;
 use wire::supabase::changes::Binding;
 
 use super::checked_subscription::CheckedSubscription;
-use super::checks::{CheckAnswer, CheckFailure, Checked, Wanted};
 use super::notices::MissedChanges;
+use super::shared_checks::{CheckAnswer, CheckFailure, Checked, Wanted};
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{OutOfMemory, State};
 use super::tenant_changes::ChangesOfTenant;

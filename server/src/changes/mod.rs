@@ -4,7 +4,7 @@
 //! | module | responsibility |
 //! |---|---|
 //! | `subscriber`, `subscription_progress`, `viewer`, `service`, `subscribing` | a channel with subscriptions, and what it takes until changes flow |
-//! | `checking`, `checks`, `check_turns`, `slow_checks` | what a channel has subscribed to, asked once for those that ask for the same |
+//! | `checking`, `shared_checks`, `check_turns`, `slow_checks` | what a channel has subscribed to, asked once for those that ask for the same |
 //! | `tenant_changes`, `subscriptions`, `checked_subscription`, `index` | the subscriptions of a tenant, and how a row finds them |
 //! | `compiled_filter`, `operand` | filters, evaluated in this process where that gives what the database would |
 //! | `feed`, `session_queue` | from the reader of the log to the task that handles its changes |
@@ -32,8 +32,6 @@ mod check_turns;
 mod checked_subscription;
 #[cfg(feature = "postgres")]
 mod checking;
-#[cfg(feature = "postgres")]
-mod checks;
 #[cfg(feature = "postgres")]
 mod compiled_filter;
 #[cfg(feature = "postgres")]
@@ -76,6 +74,8 @@ mod row_question;
 mod service;
 #[cfg(feature = "postgres")]
 mod session_queue;
+#[cfg(feature = "postgres")]
+mod shared_checks;
 #[cfg(feature = "postgres")]
 mod slow_checks;
 #[cfg(feature = "postgres")]

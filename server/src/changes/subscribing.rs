@@ -10,7 +10,7 @@ use hub::JoinConfirmation;
 use tokio::time::sleep;
 
 use super::checking::CheckOutcome;
-use super::checks::CheckFailure;
+use super::shared_checks::CheckFailure;
 use super::slow_checks::{SLOWEST_PAUSE, SlowChecks};
 use super::subscriber::ChangeSubscriber;
 use super::tenant_changes::{ChangesOfTenant, UNANSWERED};

@@ -9,11 +9,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wire::pgoutput::Relation;
 
-use super::checks::Checks;
 use super::notices::{MissedChanges, Notices};
 use super::outage::Outage;
 use super::row_question::{RowMatch, VisibilityWait};
 use super::session_queue::SessionQueue;
+use super::shared_checks::SharedChecks;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{State, Subscriptions};
 use crate::node::Node;
@@ -49,7 +49,7 @@ pub(super) struct ChangesOfTenant {
     databases: Weak<Databases>,
     tasks: TaskTracker,
     /// The checks of subscriptions.
-    pub(super) checks: Checks,
+    pub(super) checks: SharedChecks,
     /// What the task that handles changes asks the database, and has no answer to.
     pub(super) outages: Outages,
     /// What subscribers are notified of.
@@ -90,7 +90,7 @@ impl ChangesOfTenant {
             node: Arc::clone(node),
             databases: Arc::downgrade(databases),
             tasks,
-            checks: Checks::default(),
+            checks: SharedChecks::default(),
             outages: Outages::default(),
             notices: Arc::new(Notices::new(tenant)),
             _stop_on_drop: stop.clone().drop_guard(),
@@ -230,7 +230,7 @@ impl ChangesOfTenant {
         Ok(())
     }
 
-    /// Checks those again who have subscribed to a table that is not in the publication any more.
+    /// SharedChecks those again who have subscribed to a table that is not in the publication any more.
     pub(super) async fn check_published(self: &Arc<Self>) {
         let tables = self.subscriptions.with(|state| state.oids());
         let Ok(database) = self.database() else { return };

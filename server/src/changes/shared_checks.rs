@@ -1,4 +1,4 @@
-//! Checks that wait for their turn. Channels that ask for the same with the same role share one: after a restart of the server
+//! SharedChecks that wait for their turn. Channels that ask for the same with the same role share one: after a restart of the server
 //! thousands come back at once. A check that clients share is asked in the turn of the first of them that has one.
 
 use std::collections::HashMap;
@@ -66,7 +66,7 @@ impl From<DatabaseFailure> for CheckFailure {
 }
 
 /// The checks of a tenant.
-pub(super) struct Checks<C: Eq + Hash = Option<ConnectionId>> {
+pub(super) struct SharedChecks<C: Eq + Hash = Option<ConnectionId>> {
     pub(super) turns: CheckTurns<C>,
     /// Those whose turn has not come, and how many share them.
     waiting: Mutex<HashMap<Wanted, WaitingCheck>>,
@@ -95,7 +95,7 @@ pub(super) struct Wanted {
 
 /// A part in a check.
 pub(super) struct SharedCheck<'a, C: Eq + Hash = Option<ConnectionId>> {
-    checks: &'a Checks<C>,
+    checks: &'a SharedChecks<C>,
     pub(super) wanted: Wanted,
     answer: Arc<SharedAnswer>,
     turn: WaitingForTurn<'a, C>,
@@ -107,13 +107,13 @@ impl Default for SharedAnswer {
     }
 }
 
-impl<C: Eq + Hash> Default for Checks<C> {
+impl<C: Eq + Hash> Default for SharedChecks<C> {
     fn default() -> Self {
         Self { turns: CheckTurns::default(), waiting: Mutex::default(), answered: AtomicU64::new(0) }
     }
 }
 
-impl<C: Clone + Eq + Hash> Checks<C> {
+impl<C: Clone + Eq + Hash> SharedChecks<C> {
     /// Shares the check of those who wait for the same, or is the first to wait.
     pub(super) fn share(&self, client: C, wanted: Wanted) -> SharedCheck<'_, C> {
         let mut waiting = self.waiting.lock();
@@ -216,7 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_that_wait_for_the_same_share_an_answer() {
-        let (checks, asked) = (Checks::<u32>::default(), AtomicUsize::new(0));
+        let (checks, asked) = (SharedChecks::<u32>::default(), AtomicUsize::new(0));
         let shared: Vec<_> =
             (0..100).map(|number| checks.share(number, wanted(["a", "b"][number as usize % 2]))).collect();
         let answers = shared.iter().map(|check| {
@@ -233,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_asks_after_a_check_has_begun_shares_the_next_one() {
-        let (checks, begun, end) = (Checks::<u32>::default(), Notify::new(), Notify::new());
+        let (checks, begun, end) = (SharedChecks::<u32>::default(), Notify::new(), Notify::new());
         let first = checks.share(1, wanted("a"));
         let slow = first.answer(async |_| {
             begun.notify_one();
@@ -253,7 +253,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_check_that_many_wait_for_takes_one_turn() {
-        let (checks, begun, end) = (Checks::<u32>::default(), Notify::new(), Notify::new());
+        let (checks, begun, end) = (SharedChecks::<u32>::default(), Notify::new(), Notify::new());
         let shared: Vec<_> = (0..10).map(|number| checks.share(number, wanted("a"))).collect();
         let slow = shared.iter().map(|check| {
             check.answer(async |_| {
@@ -276,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_others_that_are_answered_while_a_check_is_made_are_counted() {
-        let checks = Checks::<u32>::default();
+        let checks = SharedChecks::<u32>::default();
         let cancelled = || CheckFailure::from(DatabaseFailure::new(Code::QueryCanceled, "it is slow"));
         let answered = async |client, role| {
             checks.share(client, wanted(role)).answer(async |_| Ok(Arc::new(Err(String::new())))).await
@@ -307,7 +307,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_leaves_before_its_turn_leaves_nothing() {
-        let checks = Checks::<u32>::default();
+        let checks = SharedChecks::<u32>::default();
         let (one, other) = (checks.share(1, wanted("a")), checks.share(1, wanted("a")));
         drop(one);
         assert_eq!(checks.waiting.lock().len(), 1);
@@ -316,7 +316,7 @@ mod tests {
     }
     #[tokio::test]
     async fn one_client_with_many_checks_has_one_turn_and_others_ask_what_it_waits_for() {
-        let (checks, begun) = (Checks::<u32>::default(), Notify::new());
+        let (checks, begun) = (SharedChecks::<u32>::default(), Notify::new());
         let of_first: Vec<_> = ["a", "b", "c"].map(|role| checks.share(1, wanted(role))).into();
         let never = of_first.iter().map(|check| {
             check.answer(async |_| {
