@@ -44,6 +44,9 @@ impl Settings {
             &["server.internal.exclusive", "server.internal.port"],
             "needs server.internal.port, without which operators have no port",
         );
+        if let Some((key, message)) = self.telemetry.cloudwatch.problem() {
+            expect(false, &[key], message);
+        }
         self.expect_keys_of_the_right_length(&mut expect);
         self.expect_frames_that_fit(&mut expect);
         conflicts.extend(secrets::shared_with_operators(self));

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricsPush, Traces, marks, units};
+use crate::{CloudWatch, MetricsPush, Traces, marks, units};
 
 /// Logs, metrics and traces.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -69,6 +69,9 @@ pub struct Telemetry {
     #[schemars(extend("x-reload" = "restart"))]
     pub metrics_format: MetricsFormat,
 
+    /// Metrics that are sent to Amazon CloudWatch.
+    pub cloudwatch: CloudWatch,
+
     /// Metrics that are sent to an address.
     pub push: MetricsPush,
 
@@ -90,6 +93,7 @@ impl Default for Telemetry {
             log_queue_bytes: ByteSize::mib(8),
             tenant_metrics: 1_000,
             metrics_format: MetricsFormat::default(),
+            cloudwatch: CloudWatch::default(),
             push: MetricsPush::default(),
             traces: Traces::default(),
         }

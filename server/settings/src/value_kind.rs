@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::address;
 use crate::database::SLOT_SUFFIX_BYTES_MAX;
+use crate::metric_choice::is_metric_choice;
 use crate::tenants::NO_TENANT;
 use crate::topic_pattern::is_topic_pattern;
 use crate::units::{self, format_duration, format_size, parse_duration};
@@ -47,6 +48,7 @@ pub(crate) enum ValueKind {
     Url(Vec<String>),
     TenantId,
     TopicPattern,
+    MetricChoice,
     SlotSuffix,
     Module,
     Jwks,
@@ -75,6 +77,7 @@ impl ValueKind {
             Some(name @ ("tenant" | "module")) => return Self::name(name),
             Some("jwks") => return Self::Jwks,
             Some("topic-pattern") => return Self::TopicPattern,
+            Some("metric-choice") => return Self::MetricChoice,
             Some("slot-suffix") => return Self::SlotSuffix,
             Some("fraction") => return Self::Fraction,
             Some("url") => return Self::Url(words(&schema["x-schemes"])),
@@ -141,6 +144,9 @@ impl ValueKind {
                 "1 to 63 of the letters a-z, digits, `-` and `_`, not `-` first, and not `{NO_TENANT}`"
             ),
             Self::TopicPattern => "a pattern of topics of 1 to 255 bytes, such as chat:*".into(),
+            Self::MetricChoice => {
+                "the name of a metric, and perhaps of labels, such as realtime_codes_total{code}".into()
+            }
             Self::SlotSuffix => {
                 format!("at most {SLOT_SUFFIX_BYTES_MAX} of the letters a-z, digits and `_`")
             }
@@ -204,6 +210,7 @@ impl ValueKind {
             Self::Url(schemes) => address::canonical(value.as_str()?, schemes).map(Value::from),
             Self::TenantId => value.as_str().filter(|text| is_tenant_id(text)).map(Value::from),
             Self::TopicPattern => value.as_str().filter(|text| is_topic_pattern(text)).map(Value::from),
+            Self::MetricChoice => value.as_str().filter(|text| is_metric_choice(text)).map(Value::from),
             Self::SlotSuffix => value.as_str().filter(|text| is_slot_suffix(text)).map(Value::from),
             Self::Module => value.as_str().filter(|text| is_module(text)).map(Value::from),
             Self::Jwks => value.as_str().filter(|text| is_jwks(text)).map(Value::from),

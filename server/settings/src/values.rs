@@ -86,6 +86,7 @@ mod tests {
             ValueKind::TenantId => vec![json!("acme")],
             ValueKind::Module => vec![json!("hub::room")],
             ValueKind::TopicPattern => vec![json!("chat:*")],
+            ValueKind::MetricChoice => vec![json!("a_total"), json!("a_total{code,tenant}")],
             ValueKind::SlotSuffix => vec![json!(""), json!("blue_2")],
             ValueKind::Jwks => vec![json!(r#"{"keys": []}"#)],
         }

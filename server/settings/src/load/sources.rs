@@ -176,6 +176,7 @@ impl ReadLayers {
         notes.extend(settings.store_remark());
         notes.extend(settings.metrics_push_remark());
         notes.extend(settings.traces_remark());
+        notes.extend(settings.cloudwatch_remark());
         let mut loaded = Loaded { settings, notes, values, files, secret_files, merged, layers };
         let padded = padding::notes(&loaded);
         loaded.notes.extend(padded);

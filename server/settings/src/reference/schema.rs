@@ -112,6 +112,9 @@ fn pattern(kind: &ValueKind) -> Option<String> {
         }
         ValueKind::TenantId => TENANT_ID.into(),
         ValueKind::TopicPattern => "^[\\s\\S]{1,255}$".into(),
+        ValueKind::MetricChoice => {
+            format!("^{WORD}(\\{{{WORD}(,{WORD})*\\}})?$", WORD = "[a-zA-Z_][a-zA-Z0-9_]*")
+        }
         ValueKind::SlotSuffix => format!("^[a-z0-9_]{{0,{SLOT_SUFFIX_BYTES_MAX}}}$"),
         ValueKind::Module => "^[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*$".into(),
         ValueKind::Jwks => "^\\s*\\{".into(),
