@@ -7,6 +7,7 @@
 mod buckets;
 mod family;
 mod registry;
+mod sampled;
 mod series;
 mod shown_tenants;
 
@@ -17,6 +18,7 @@ use metrics::Label;
 use settings::MetricsFormat;
 
 use self::registry::SeriesRegistry;
+pub use self::sampled::{SampledSeries, SampledValue, TENANT};
 use self::series::Selection;
 use super::fan_out::Exporter;
 
@@ -66,6 +68,11 @@ impl Prometheus {
     pub fn render_apart(&self) -> [String; 2] {
         self.run_upkeep();
         [Selection::OfNoTenant, Selection::OfTenants].map(|selection| self.page_of(selection))
+    }
+
+    /// Calls `visit` with each series of the metrics that are wanted, also of tenants that are not shown.
+    pub fn visit(&self, is_wanted: impl Fn(&str) -> bool, mut visit: impl FnMut(SampledSeries<'_>)) {
+        self.registry.visit(&is_wanted, &mut visit);
     }
 
     fn page_of(&self, selection: Selection) -> String {

@@ -33,6 +33,16 @@ impl Buckets {
         })
     }
 
+    /// Ascending. A bound includes its value.
+    pub(super) fn bounds(&self) -> &'static [f64] {
+        self.bounds
+    }
+
+    /// Samples above the bound before and up to each bound, and above all of them.
+    pub(super) fn counts(&self) -> Vec<u64> {
+        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+
     /// How many samples there are.
     pub(super) fn count(&self) -> u64 {
         self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()

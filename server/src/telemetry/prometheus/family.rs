@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
+use super::sampled::{Ended, SampledSeries, SampledValue};
 use super::series::{Selection, Series};
 
 /// The type of a metric.
@@ -35,11 +36,13 @@ pub(super) struct Family {
     bounds: Vec<String>,
     /// By their labels. Locked for each metric apart, and never while lines are written: who registers a series waits for no page.
     series: RwLock<BTreeMap<Box<str>, Arc<Series>>>,
+    /// What the series of tenants have counted that are forgotten, so that sums over all tenants never go back.
+    ended: Mutex<Ended>,
 }
 
 impl Family {
     pub(super) fn new(kind: MetricType, bounds: Vec<String>) -> Self {
-        Self { kind, help: OnceLock::new(), bounds, series: RwLock::default() }
+        Self { kind, help: OnceLock::new(), bounds, series: RwLock::default(), ended: Mutex::default() }
     }
 
     /// Notes its help text, unless it has one.
@@ -58,8 +61,16 @@ impl Family {
 
     /// Forgets the series of tenants that nothing can count in any more, and notes which tenants are active.
     pub(super) fn look_at_series(&self) {
-        // A series whose handle is being given out is held by who gets it.
-        self.series.write().retain(|_, series| series.is_in_use() || Arc::strong_count(series) > 1);
+        let mut ended = self.ended.lock();
+        self.series.write().retain(|_, series| {
+            // A series whose handle is being given out is held by who gets it.
+            let stays = series.is_in_use() || Arc::strong_count(series) > 1;
+            if !stays {
+                ended.add(series.sampled(""));
+            }
+            stays
+        });
+        drop(ended);
         self.snapshot().iter().for_each(|series| series.note_activity());
     }
 
@@ -76,6 +87,21 @@ impl Family {
         let _infallible = writeln!(page, "# TYPE {name} {}", self.kind.word());
         shown.for_each(|series| series.write(name, &self.bounds, page));
         page.push('\n');
+    }
+
+    /// Calls `visit` with each of its series, and with what those have counted that are forgotten.
+    pub(super) fn visit(&self, name: &str, visit: &mut dyn FnMut(SampledSeries<'_>)) {
+        // Locked while the series are read, so that none is forgotten between the two and missed, or seen twice.
+        let ended = self.ended.lock();
+        for series in self.snapshot() {
+            let mut sampled = series.sampled(name);
+            if let (MetricType::Counter, SampledValue::Gauge(value)) = (self.kind, &sampled.value) {
+                // Seconds of the processor: a counter with fractions, which the facade does not have.
+                sampled.value = SampledValue::Counter(*value);
+            }
+            visit(sampled);
+        }
+        ended.visit(name, visit);
     }
 
     fn snapshot(&self) -> Vec<Arc<Series>> {

@@ -12,13 +12,11 @@ use settings::{MetricsFormat, NO_TENANT};
 
 use super::buckets::Buckets;
 use super::family::{Family, MetricType};
+use super::sampled::{SampledSeries, TENANT};
 use super::series::{Selection, Series, SeriesValue};
 use super::shown_tenants::ShownTenants;
 use crate::telemetry::bounds;
 use crate::telemetry::process::CPU_SECONDS;
-
-/// The label of series about a tenant.
-const TENANT: &str = "tenant";
 
 /// The metrics behind one page.
 pub(super) struct SeriesRegistry {
@@ -44,6 +42,12 @@ impl SeriesRegistry {
     /// Writes the lines of all metrics that have such series.
     pub(super) fn write(&self, selection: Selection, page: &mut String) {
         self.families().iter().for_each(|(name, family)| family.write(name, selection, page));
+    }
+
+    /// Calls `visit` with each series of the metrics that are wanted.
+    pub(super) fn visit(&self, is_wanted: &dyn Fn(&str) -> bool, visit: &mut dyn FnMut(SampledSeries<'_>)) {
+        let families = self.families().into_iter().filter(|(name, _)| is_wanted(name));
+        families.for_each(|(name, family)| family.visit(&name, visit));
     }
 
     fn families(&self) -> Vec<(Box<str>, Arc<Family>)> {

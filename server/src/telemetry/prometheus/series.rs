@@ -42,6 +42,11 @@ impl Series {
         Self { labels, value, tenant, counted: AtomicU64::new(0) }
     }
 
+    /// Its labels, as they are written between braces.
+    pub(super) fn labels(&self) -> &str {
+        &self.labels
+    }
+
     /// Whether it stays: it is about no tenant, or something can still count in it.
     pub(super) fn is_in_use(&self) -> bool {
         let handles = match &self.value {
