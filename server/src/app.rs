@@ -1,6 +1,8 @@
 //! The whole server: its parts put together, started and stopped.
 
 mod builder;
+#[cfg(feature = "cloudwatch")]
+mod cloudwatch;
 mod internal;
 mod metrics_push;
 mod store;
@@ -110,6 +112,8 @@ impl Server {
         tasks.spawn(broadcast::history::run_sweeper(Arc::clone(&node), stopping.clone()));
         tasks.spawn(maintain_metrics(Arc::clone(&node), stopping.clone()));
         tasks.spawn(metrics_push::run(Arc::clone(&node), address, stopping.clone()));
+        #[cfg(feature = "cloudwatch")]
+        tasks.spawn(cloudwatch::run(Arc::clone(&node), stopping.clone()));
         tasks.spawn(store_listener::run(Arc::clone(&node), stopping.clone()));
         tasks.spawn(store_maintenance::run(Arc::clone(&node), tables, stopping.clone()));
         if let Some(certificates) = certificates {

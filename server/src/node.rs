@@ -37,7 +37,7 @@ use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, Uri};
 use hub::{Hub, HubBuilder, MemoryBudget, NodeId, TenantMemory};
 use parking_lot::Mutex;
-use settings::{MetricsPush, Settings};
+use settings::{CloudWatch, MetricsPush, Settings};
 use tokio::sync::watch;
 
 use crate::addresses;
@@ -108,6 +108,7 @@ pub struct Node {
     internal_address: OnceLock<SocketAddr>,
     /// Begins spans.
     pub traces: Traces,
+    cloudwatch: watch::Sender<CloudWatch>,
     /// Reports on what concerns no tenant in particular, in the log and in counters.
     pub reports: Reports,
 }
@@ -178,6 +179,7 @@ impl Node {
             metrics_push: watch::Sender::new(settings.telemetry.push.clone()),
             push_status: Arc::default(),
             internal_address: OnceLock::new(),
+            cloudwatch: watch::Sender::new(settings.telemetry.cloudwatch.clone()),
             offload: Offload::beside(settings.server.worker_threads),
             settings: ArcSwap::from_pointee(settings),
             tenants,
@@ -223,11 +225,8 @@ impl Node {
         self.unverified.set_rate(unverified_rate(&settings));
         self.metrics.line_limits.apply(&settings.telemetry);
         self.prometheus.show_tenants(settings.telemetry.tenant_metrics);
-        self.metrics_push.send_if_modified(|push| {
-            let has_changed = *push != settings.telemetry.push;
-            push.clone_from(&settings.telemetry.push);
-            has_changed
-        });
+        send_if_changed(&self.metrics_push, &settings.telemetry.push);
+        send_if_changed(&self.cloudwatch, &settings.telemetry.cloudwatch);
         self.traces.apply(&settings.telemetry.traces);
         self.tenants.apply(&settings);
         self.reloading.applied();
@@ -236,6 +235,11 @@ impl Node {
     /// The settings of pushing metrics, and changes of them.
     pub fn metrics_push(&self) -> watch::Receiver<MetricsPush> {
         self.metrics_push.subscribe()
+    }
+
+    /// The settings of sending metrics to CloudWatch, and changes of them.
+    pub fn cloudwatch(&self) -> watch::Receiver<CloudWatch> {
+        self.cloudwatch.subscribe()
     }
 
     /// The memory that this process may use.
@@ -378,6 +382,15 @@ impl Node {
     fn is_store_known(&self) -> bool {
         self.stored_tenants.kind() != StoreKind::Postgres || self.store.status().usable.is_some()
     }
+}
+
+/// Passes settings on to what waits for changes of them.
+fn send_if_changed<T: Clone + PartialEq>(sender: &watch::Sender<T>, settings: &T) {
+    sender.send_if_modified(|current| {
+        let has_changed = current != settings;
+        current.clone_from(settings);
+        has_changed
+    });
 }
 
 /// Calls without a valid token that one address may make in a second.

@@ -39,7 +39,7 @@ const FOUNDATION: [&str; 16] = [
 const SLICES: &[&str] = LAYERS[5];
 
 /// External crates that one module hides from the rest: the crate, and the path that may name it. TLS has two of them.
-const CONFINED: [(&str, &str); 32] = [
+const CONFINED: [(&str, &str); 37] = [
     ("hyper", "server/src/edge/"),
     ("hyper", "server/src/cli/http_client.rs"),
     ("hyper_util", "server/src/edge/"),
@@ -65,6 +65,11 @@ const CONFINED: [(&str, &str); 32] = [
     ("opentelemetry_http", "server/src/telemetry/traces/"),
     ("opentelemetry_otlp", "server/src/telemetry/traces/"),
     ("opentelemetry_sdk", "server/src/telemetry/traces/"),
+    ("reqwest", "server/src/telemetry/cloudwatch/"),
+    ("aws_config", "server/src/telemetry/cloudwatch/"),
+    ("aws_credential_types", "server/src/telemetry/cloudwatch/"),
+    ("aws_sdk_cloudwatch", "server/src/telemetry/cloudwatch/"),
+    ("aws_smithy_runtime_api", "server/src/telemetry/cloudwatch/"),
     ("flate2", "server/src/telemetry/push/"),
     ("notify", "server/src/watch"),
     ("redis", "server/src/bus/"),

@@ -85,6 +85,12 @@ const BOUNDS: [(&str, &[f64]); 17] = [
     ("realtime_tenants_write_authorization_check", &AUTHORIZATION_TIMES),
 ];
 
+/// The bounds of every histogram.
+#[cfg(all(test, feature = "cloudwatch"))]
+pub(super) fn all() -> impl Iterator<Item = &'static [f64]> {
+    BOUNDS.iter().map(|(_, bounds)| *bounds)
+}
+
 /// The bounds of a histogram; none if it is not known.
 pub(super) fn of(name: &str) -> &'static [f64] {
     BOUNDS.iter().find(|(known, _)| *known == name).map_or(&[], |(_, bounds)| bounds)

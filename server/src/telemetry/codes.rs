@@ -272,6 +272,11 @@ codes! {
     MetricsPusherTimeout: Error, [Log], "<which> could not be pushed to <address>: <why>";
     /// Metrics could not be sent to `telemetry.push.url`, or were not accepted. They are not sent again.
     MetricsPusherFailed: Error, [Log], "<which> could not be pushed to <address>: <why>";
+    /// Metrics could not be sent to CloudWatch (`telemetry.cloudwatch`). What they have counted is sent later. Reported once for each
+    /// reason, until they are accepted again. Ours.
+    CloudWatchFailed: Error, [Log], "Metrics could not be sent to CloudWatch: <why>";
+    /// There are no credentials for CloudWatch. Reported once, until metrics are accepted. Ours.
+    CloudWatchCredentialsMissing: Warning, [Log], "Metrics could not be sent to CloudWatch: <why>";
     /// A request for an operator endpoint without a valid operator token. Ours.
     OperatorDenied: Warning, [Http], "<why>";
 }
@@ -323,6 +328,7 @@ mod tests {
             "JwksUnavailable",
             "MetricsPusherTimeout",
             "MetricsPusherFailed",
+            "CloudWatchFailed",
         ];
         assert_eq!(names, [&of_databases[..], &of_services].concat());
     }

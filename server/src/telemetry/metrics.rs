@@ -102,6 +102,12 @@ metrics! {
         pub trace_spans_sent: Counter = "realtime_trace_spans_sent_total",
         /// Spans that were dropped: more waited than telemetry.traces.queue_spans, or the collector did not accept them.
         pub trace_spans_dropped: Counter = "realtime_trace_spans_dropped_total",
+        /// Requests with metrics to CloudWatch (telemetry.cloudwatch), each of which the AWS SDK may send three times.
+        pub cloudwatch_requests: Counter = "realtime_cloudwatch_requests_total",
+        /// Requests with metrics to CloudWatch that were not accepted in time (telemetry.cloudwatch.timeout). What they had is sent with the next ones.
+        pub cloudwatch_failures: Counter = "realtime_cloudwatch_failures_total",
+        /// Series that were left out of what is sent to CloudWatch, because it has as many metrics as it may have (telemetry.cloudwatch.max_metrics).
+        pub cloudwatch_left_out: Gauge = "realtime_cloudwatch_left_out",
         /// 1 while the store of tenants can be used, else 0.
         pub store_connected: Gauge = "realtime_store_connected",
         /// Seconds since the server started.

@@ -1,6 +1,8 @@
 //! What the server reports about itself: log lines, metrics and traces.
 
 mod bounds;
+#[cfg(feature = "cloudwatch")]
+pub mod cloudwatch;
 pub mod codes;
 #[macro_use]
 mod macros;

@@ -8,7 +8,7 @@ mod units;
 use std::fmt::Write as _;
 
 use self::described::{MetricDescription, described};
-use self::units::unit;
+pub(super) use self::units::unit;
 use super::codes::{Code, Scope, Severity};
 use super::upstream_names;
 
@@ -247,6 +247,12 @@ fn action(code: Code) -> &'static str {
         Code::JwksKeyUnusable => "Nothing if other keys of the set sign the tokens; otherwise mend the set.",
         Code::MetricsPusherTimeout | Code::MetricsPusherFailed => {
             "See why the receiver at `telemetry.push.url` does not accept the metrics: the line has its status or the error. Clients notice nothing."
+        }
+        Code::CloudWatchFailed => {
+            "See what CloudWatch answers: the right `cloudwatch:PutMetricData`, the region, the way to its address. Clients notice nothing."
+        }
+        Code::CloudWatchCredentialsMissing => {
+            "Give the server credentials as the AWS SDK finds them: the role of the task, pod or instance, or variables. Clients notice nothing."
         }
         Code::OperatorDenied => {
             "Sign the token with `admin.jwt_secret`; if it was no operator, close the path in the proxy."

@@ -11,7 +11,7 @@ const MILLISECONDS: [&str; 6] = [
 ];
 
 /// The unit of a metric; empty for a number of things.
-pub(super) fn unit(name: &str) -> &'static str {
+pub(in crate::telemetry) fn unit(name: &str) -> &'static str {
     let name = name.trim_end_matches("_total").trim_end_matches("_count");
     let ends_in = |suffix| name.ends_with(suffix);
     if ends_in("_milliseconds") || ends_in("_replay") || MILLISECONDS.contains(&name) {
