@@ -34,6 +34,9 @@ const KEY_PREFIXES: [&str; 4] = ["server.tls", "server.proxy_protocol_from", "bu
 
 const TRACES: &str = "telemetry.traces.";
 
+/// Turns on what not every program has.
+const CLOUDWATCH_ENABLED: &str = "telemetry.cloudwatch.enabled";
+
 impl Resources {
     /// Whether this setting decides which files and addresses are loaded.
     pub fn are_named_by(key: &str) -> bool {
@@ -63,8 +66,9 @@ impl Resources {
             let key = format!("{TRACES}{key}");
             report(&key, error.context(format!("`{key}`")));
         });
-        match (acceptor, bus, databases, traces) {
-            (Ok(acceptor), Ok(bus), Ok(()), Ok(())) => {
+        let exporters = check_exporters(settings).map_err(|error| report(CLOUDWATCH_ENABLED, error));
+        match (acceptor, bus, databases, traces, exporters) {
+            (Ok(acceptor), Ok(bus), Ok(()), Ok(()), Ok(())) => {
                 let (files, warnings) = (files(settings, &acceptor), warnings(settings, &acceptor));
                 Ok(Self { acceptor, bus, files, warnings })
             }
@@ -81,6 +85,31 @@ pub fn check_tenant_databases(loaded: &Loaded) -> Result<(), LoadError> {
     let mut problems = Vec::new();
     let mut report = |key: &str, error| problems.push(problem(loaded.location(key), &error));
     check_databases(&loaded.settings, &mut report).map_err(|()| LoadError::of(problems))
+}
+
+/// Checks that this program has what `loaded` turns on, which a reload applies at once.
+///
+/// # Errors
+/// If it was built without it.
+pub fn check_built_in(loaded: &Loaded) -> Result<(), LoadError> {
+    check_exporters(&loaded.settings)
+        .map_err(|error| LoadError::of(vec![problem(loaded.location(CLOUDWATCH_ENABLED), &error)]))
+}
+
+#[cfg(feature = "cloudwatch")]
+#[expect(clippy::unnecessary_wraps, reason = "without CloudWatch it may fail")]
+fn check_exporters(_settings: &Settings) -> anyhow::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(feature = "cloudwatch"))]
+fn check_exporters(settings: &Settings) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !settings.telemetry.cloudwatch.enabled,
+        "`{CLOUDWATCH_ENABLED}` is true, and this program was built without CloudWatch: build it with the feature `cloudwatch`, as \
+         `cargo build --release` does"
+    );
+    Ok(())
 }
 
 fn check_databases(settings: &Settings, report: &mut impl FnMut(&str, anyhow::Error)) -> Result<(), ()> {
