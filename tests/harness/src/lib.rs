@@ -11,6 +11,7 @@
 mod certificate;
 mod chaos_proxy;
 mod client;
+mod cloudwatch_receiver;
 mod conversation;
 mod endpoint;
 mod expect;
@@ -40,6 +41,7 @@ pub use self::redis::{Redis, RedisOptions};
 pub use certificate::Certificate;
 pub use chaos_proxy::ChaosProxy;
 pub use client::{Client, Dialect, Frame};
+pub use cloudwatch_receiver::{Answer, CloudWatchReceiver, PutMetrics, SentMetric};
 pub use conversation::Conversation;
 pub use endpoint::Endpoint;
 pub use expect::matches;
