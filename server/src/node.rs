@@ -109,6 +109,8 @@ pub struct Node {
     /// Begins spans.
     pub traces: Traces,
     cloudwatch: watch::Sender<CloudWatch>,
+    /// How sending metrics to CloudWatch goes.
+    pub cloudwatch_status: Arc<PushStatus>,
     /// Reports on what concerns no tenant in particular, in the log and in counters.
     pub reports: Reports,
 }
@@ -180,6 +182,7 @@ impl Node {
             push_status: Arc::default(),
             internal_address: OnceLock::new(),
             cloudwatch: watch::Sender::new(settings.telemetry.cloudwatch.clone()),
+            cloudwatch_status: Arc::default(),
             offload: Offload::beside(settings.server.worker_threads),
             settings: ArcSwap::from_pointee(settings),
             tenants,

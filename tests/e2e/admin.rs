@@ -178,6 +178,7 @@ async fn the_status_describes_the_node_and_its_tenants() {
         ("region", Value::Null),
         ("internal", Value::Null),
         ("push", Value::Null),
+        ("cloudwatch", Value::Null),
         ("connections", json!(2)),
         ("rooms", json!(1)),
         ("members", json!(1)),

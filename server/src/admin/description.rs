@@ -137,6 +137,12 @@ fn status_schema() -> Value {
             "failures": count(),
             "last_error": nullable(text()),
         }))),
+        "cloudwatch": nullable(object(json!({
+            "namespace": text(),
+            "last_success": nullable(time()),
+            "failures": count(),
+            "last_error": nullable(text()),
+        }))),
         "store": store(),
         "tenants": {"type": "array", "items": tenant()},
     }));

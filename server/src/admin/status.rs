@@ -41,6 +41,7 @@ pub(super) fn page(node: &Node) -> String {
         "memory": memory(node),
         "settings": settings_status(node),
         "push": push(node),
+        "cloudwatch": cloudwatch(node),
         "store": store(node),
         "tenants": tenants(node),
     });
@@ -95,6 +96,19 @@ fn push(node: &Node) -> Option<Value> {
     let PushResults { last_success, failures, last_error } = node.push_status.results();
     Some(json!({
         "address": address,
+        "last_success": last_success.map(time),
+        "failures": failures,
+        "last_error": last_error,
+    }))
+}
+
+/// How metrics are sent to CloudWatch, if they are.
+fn cloudwatch(node: &Node) -> Option<Value> {
+    let settings = node.settings();
+    let cloudwatch = Some(&settings.telemetry.cloudwatch).filter(|cloudwatch| cloudwatch.enabled)?;
+    let PushResults { last_success, failures, last_error } = node.cloudwatch_status.results();
+    Some(json!({
+        "namespace": cloudwatch.namespace,
         "last_success": last_success.map(time),
         "failures": failures,
         "last_error": last_error,

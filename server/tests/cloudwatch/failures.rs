@@ -17,11 +17,17 @@ async fn what_was_not_accepted_is_sent_with_what_follows() {
     let mut server = Running::with(&receiver, "interval = \"100ms\"\nmax_interval = \"200ms\"");
     let line = server.log_line("CloudWatchFailed");
     assert!(line.contains("AccessDenied"), "{line}");
+    let status = server.status().await;
+    assert!(status["failures"].as_u64() >= Some(1) && status["last_success"].is_null(), "{status}");
+    assert!(status["last_error"].as_str().is_some_and(|text| text.contains("AccessDenied")), "{status}");
     server.visit().await;
     receiver.wait_for_more(3).await;
     assert_eq!(total(&receiver, "realtime_channel_global_joins"), 0.0);
     receiver.answer(Answer::Accepted);
     server.log_line("Metrics are sent to CloudWatch again, after");
+    let status = server.status().await;
+    assert!(status["last_success"].is_string() && status["last_error"].is_null(), "{status}");
+    assert_eq!((&status["failures"], &status["namespace"]), (&0.into(), &"Realtime".into()));
     server.visit().await;
     server.stop();
     assert_eq!(total(&receiver, "realtime_channel_global_joins"), 2.0);

@@ -2,12 +2,13 @@
 
 use std::process::Command;
 
-use harness::{CloudWatchReceiver, ServerProcess, TokenIssuer, World};
+use harness::{CloudWatchReceiver, Request, ServerProcess, TokenIssuer, World};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
+const OPERATORS: &str = "operators, of thirty-two bytes or more than that";
 const SECRET: &str = "users, of thirty-two bytes or more than that";
 
 /// Credentials as variables have them.
@@ -34,6 +35,7 @@ impl Running {
         let mut command = Command::new(env!("CARGO_BIN_EXE_realtime-server"));
         command.current_dir(folder.path()).env_clear();
         command.env("JWT_SECRET", SECRET).env("HOME", folder.path());
+        command.env("API_JWT_SECRET", OPERATORS);
         command.args(["serve", "--host", "127.0.0.1", "--port", "0", "--config", "config.toml"]);
         command.env("REALTIME__SERVER__DRAIN_DELAY", "0s");
         // A machine of AWS would have credentials that a test must not find.
@@ -61,6 +63,13 @@ impl Running {
     /// The value of a series without labels at `/metrics`.
     pub async fn number(&self, name: &str) -> f64 {
         self.world.number(name).await
+    }
+
+    /// How sending metrics to CloudWatch goes, as operators see it.
+    pub async fn status(&self) -> Value {
+        let token = TokenIssuer::new(OPERATORS).sign(&json!({ "exp": 4_000_000_000_u64 }));
+        let status = self.world.send(Request::get("/status").bearer(&token)).await.json();
+        status["cloudwatch"].clone()
     }
 
     /// The next line of its log with these words. Waits for it.

@@ -29,6 +29,7 @@ pub use self::sample::{CloudWatchMetric, MetricsSample};
 use super::codes::{Code, Scope};
 use super::intervals::Intervals;
 use super::metrics::Metrics;
+use super::push::PushStatus;
 use super::reports::Reports;
 
 /// How long a request may take that is under way when the server stops.
@@ -49,6 +50,7 @@ pub struct CloudWatchExporter {
     accepted: Accepted,
     /// The reason of the last failure, if there was no success after it. It is reported once.
     failing: Option<String>,
+    status: Arc<PushStatus>,
     metrics: Arc<Metrics>,
     reports: Reports,
 }
@@ -58,7 +60,7 @@ impl CloudWatchExporter {
     pub fn new(
         settings: watch::Receiver<CloudWatch>,
         measure: MeasureMetrics,
-        (metrics, reports): (&Arc<Metrics>, &Reports),
+        (status, metrics, reports): (&Arc<PushStatus>, &Arc<Metrics>, &Reports),
     ) -> Self {
         Self {
             settings,
@@ -66,6 +68,7 @@ impl CloudWatchExporter {
             http: connector::http_client(),
             accepted: Accepted::default(),
             failing: None,
+            status: Arc::clone(status),
             metrics: Arc::clone(metrics),
             reports: reports.clone(),
         }
@@ -106,6 +109,7 @@ impl CloudWatchExporter {
 
     /// Sends metrics with these settings until there are others, or until the stop.
     async fn send_until_changed(&mut self, settings: &Arc<CloudWatch>, stop: &CancellationToken) {
+        self.status.begin();
         let mut intervals = Intervals::new(settings.interval, settings.max_interval);
         let mut due = Instant::now() + intervals.first();
         let mut client = None;
@@ -133,10 +137,12 @@ impl CloudWatchExporter {
             };
             if sent {
                 self.failing = None;
+                self.status.note_success();
                 if let Some(failures) = intervals.succeeded() {
                     info!("Metrics are sent to CloudWatch again, after {failures} failures");
                 }
             } else {
+                self.status.note_failure();
                 intervals.failed();
             }
             due = (began + intervals.next()).max(Instant::now());
@@ -192,6 +198,7 @@ impl CloudWatchExporter {
     /// Counts a failure, and reports it if the one before had another reason.
     fn report(&mut self, error: &PutError) {
         self.metrics.node.cloudwatch_failures.increment(1);
+        self.status.note_error(error.to_string());
         if self.failing.as_deref() == Some(error.reason()) {
             return;
         }

@@ -1,21 +1,21 @@
-//! How the push goes, as operators see it.
+//! How sending metrics goes, as operators see it: to where they are pushed, or to CloudWatch.
 
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-/// The results of one server's pushes to its present address.
+/// The results with the present settings.
 #[derive(Debug, Default)]
 pub struct PushStatus(Mutex<PushResults>);
 
-/// What has come of pushes.
+/// What has come of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PushResults {
-    /// When both pages were accepted last.
+    /// When all was accepted last.
     pub last_success: Option<SystemTime>,
-    /// Pushes since then of which a page was not accepted.
+    /// Times since then that something was not accepted.
     pub failures: u32,
-    /// Why the last page was not accepted, while there are failures.
+    /// Why it was not accepted the last time, while there are failures.
     pub last_error: Option<String>,
 }
 
@@ -25,23 +25,23 @@ impl PushStatus {
         self.0.lock().clone()
     }
 
-    /// Pushes to another address, or with other settings, begin.
-    pub(super) fn begin(&self) {
+    /// Metrics are sent with other settings.
+    pub(in crate::telemetry) fn begin(&self) {
         *self.0.lock() = PushResults::default();
     }
 
-    /// Both pages were accepted.
-    pub(super) fn note_success(&self) {
+    /// All was accepted.
+    pub(in crate::telemetry) fn note_success(&self) {
         *self.0.lock() = PushResults { last_success: Some(SystemTime::now()), ..PushResults::default() };
     }
 
-    /// A page was not accepted.
-    pub(super) fn note_error(&self, error: String) {
+    /// Something was not accepted.
+    pub(in crate::telemetry) fn note_error(&self, error: String) {
         self.0.lock().last_error = Some(error);
     }
 
-    /// A push has failed.
-    pub(super) fn note_failure(&self) {
+    /// Not all was accepted.
+    pub(in crate::telemetry) fn note_failure(&self) {
         let mut results = self.0.lock();
         results.failures = results.failures.saturating_add(1);
     }
