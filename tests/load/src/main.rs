@@ -6,7 +6,7 @@
 //!
 //! - `workloads/`: what is measured, a family per file
 //! - `drive`, `traffic`, `swarm`, `connection`, `entry`, `stream`, `frames`, `message`: the clients, from a run down to bytes
-//! - `server`, `setup`, `certificate`, `operator`, `postgres`, `session`, `pgbench`, `floor`, `process`, `machine`: what is measured
+//! - `server`, `setup`, `certificate`, `operator`, `receiver`, `postgres`, `session`, `pgbench`, `floor`, `process`, `machine`: what is measured
 //!   against what, and on what
 //! - `report`, `paired`: the table and the JSON
 
@@ -23,6 +23,7 @@ mod paired;
 mod pgbench;
 mod postgres;
 mod process;
+mod receiver;
 mod recvlogical;
 mod report;
 mod server;

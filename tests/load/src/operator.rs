@@ -113,6 +113,18 @@ pub fn user_token() -> Result<String> {
     )?)
 }
 
+/// Sends a message to a room over HTTP, with these header lines. Returns the status.
+pub fn post_broadcast(connection: &mut BufReader<TcpStream>, headers: &str) -> Result<u16> {
+    let body = r#"{"messages":[{"topic":"room","event":"message","payload":{"text":"hello"}}]}"#;
+    let request = format!(
+        "POST /api/broadcast HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    connection.get_mut().write_all(request.as_bytes())?;
+    answer(connection)
+}
+
 /// The status of one answer, whose body is read too.
 pub fn answer(connection: &mut impl BufRead) -> Result<u16> {
     let mut status = None;

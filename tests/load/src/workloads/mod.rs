@@ -4,6 +4,7 @@ mod abuse;
 mod both_cores;
 mod changes;
 mod database;
+mod exporters;
 mod fanout;
 mod history;
 mod large;
@@ -185,6 +186,21 @@ pub const ALL: &[Workload] = &[
         name: "scrape",
         reach: "the metrics of 1,000 tenants: ≤ 1 µs of CPU a line; read without a pause: p99 of `paced` ≤ 1.1 × quiet",
         run: scrape::run,
+    },
+    Workload {
+        name: "exporters-paced",
+        reach: "`paced` while all metrics and traces are exported, to none: CPU ≤ 1.05 ×",
+        run: exporters::paced,
+    },
+    Workload {
+        name: "exporters-storm",
+        reach: "`connect-storm` likewise: CPU ≤ 1.05 × with a hundredth of the traces, ≤ 1.25 × with all",
+        run: exporters::storm,
+    },
+    Workload {
+        name: "exporters-posts",
+        reach: "20,000 broadcasts over HTTP likewise: the same",
+        run: exporters::posts,
     },
     Workload {
         name: "tenants",

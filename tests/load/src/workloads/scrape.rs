@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{Bench, fanout};
 use crate::drive::{self, Drive, median_of};
 use crate::message::Encoding;
-use crate::operator::{self, answer, tenant, user_token};
+use crate::operator::{self, post_broadcast, tenant, user_token};
 use crate::process;
 use crate::report::{Goal, Outcome, Row, median};
 use crate::server::Target;
@@ -82,15 +82,7 @@ fn start(bench: &Bench, tenants: usize) -> Result<Target> {
 
 /// Sends a message to a room of a tenant. Returns the status.
 fn post(connection: &mut BufReader<TcpStream>, number: usize, token: &str) -> Result<u16> {
-    let body = r#"{"messages":[{"topic":"room","event":"message","payload":{"text":"hello"}}]}"#;
-    let request = format!(
-        "POST /api/broadcast HTTP/1.1\r\nHost: localhost\r\nX-Tenant: {}\r\nAuthorization: Bearer {token}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        tenant(number),
-        body.len()
-    );
-    connection.get_mut().write_all(request.as_bytes())?;
-    answer(connection)
+    post_broadcast(connection, &format!("X-Tenant: {}\r\nAuthorization: Bearer {token}", tenant(number)))
 }
 
 /// Reads pages one after the other. What the server uses meanwhile is what they cost: it has no clients.
@@ -114,7 +106,7 @@ fn scrape_until(done: &AtomicBool, target: &Target) -> Result<()> {
 }
 
 /// Reads the page. Returns how many lines it has.
-fn page_lines(connection: &mut BufReader<TcpStream>) -> Result<usize> {
+pub(super) fn page_lines(connection: &mut BufReader<TcpStream>) -> Result<usize> {
     connection.get_mut().write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
     let (mut line, mut length) = (String::new(), None);
     while line != "\r\n" {

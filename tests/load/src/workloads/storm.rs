@@ -29,8 +29,7 @@ struct Storm {
 
 /// 5,000 of them, in rooms of ten.
 pub fn run(bench: &Bench) -> Result<Outcome> {
-    let connections = 5000 / bench.scale.fewer;
-    let (ours, floor) = bench.alternate(Style::Coalesced, |target| storm(target, connections))?;
+    let (ours, floor) = bench.alternate(Style::Coalesced, |target| storm(bench, target))?;
     let rate = |runs: &[Storm]| median(runs.iter().map(|run| run.per_second));
     let cpu = |runs: &[Storm]| median(runs.iter().map(|run| run.cpu_micros_each));
     let rows = vec![
@@ -41,7 +40,13 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
     Ok(Outcome { rows, runs: json!({"ours": list(&ours), "floor": list(&floor)}) })
 }
 
-fn storm(target: &Target, connections: usize) -> Result<Storm> {
+/// The processor time that each of them takes.
+pub(super) fn cpu_micros_each(bench: &Bench, target: &Target) -> Result<f64> {
+    Ok(storm(bench, target)?.cpu_micros_each)
+}
+
+fn storm(bench: &Bench, target: &Target) -> Result<Storm> {
+    let connections = 5000 / bench.scale.fewer;
     // Tokens are signed before the clock starts.
     let entries = (0..connections)
         .map(|member| target.entry((member / 10) as u32, member, &json!({"enabled": false})))
