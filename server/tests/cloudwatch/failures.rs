@@ -35,6 +35,27 @@ async fn what_was_not_accepted_is_sent_with_what_follows() {
     assert_eq!(server.process.log().matches("ERROR CloudWatchFailed").count(), 1, "{}", server.process.log());
 }
 
+// Such as a reload that repairs the address.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_accepted_is_sent_with_other_settings() {
+    let receiver = CloudWatchReceiver::start().await;
+    receiver.answer(ACCESS_DENIED);
+    let mut server = Running::with(&receiver, "interval = \"100ms\"\nmax_interval = \"200ms\"");
+    server.log_line("CloudWatchFailed");
+    server.visit().await;
+    server.apply(&receiver, "interval = \"100ms\"\nmax_interval = \"200ms\"\nnamespace = \"Other\"");
+    receiver
+        .wait_until("the other settings", |received| {
+            received.iter().any(|request| request.namespace == "Other")
+        })
+        .await;
+    assert_eq!(total(&receiver, "realtime_channel_global_joins"), 0.0);
+    receiver.answer(Answer::Accepted);
+    receiver.wait_until("accepted", |received| received.iter().any(|request| request.was_accepted)).await;
+    server.stop();
+    assert_eq!(total(&receiver, "realtime_channel_global_joins"), 1.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn while_requests_fail_the_interval_grows() {
     let receiver = CloudWatchReceiver::start().await;

@@ -76,18 +76,18 @@ impl CloudWatchExporter {
 
     /// Sends them until `stop`, and once more then.
     pub async fn run(mut self, stop: CancellationToken) {
-        let (mut was_on, mut is_first) = (false, true);
+        let mut previous: Option<Arc<CloudWatch>> = None;
         loop {
             let settings = Arc::new(self.settings.borrow_and_update().clone());
             if settings.enabled {
                 let (count, interval) = (settings.metrics.len(), format_duration(settings.interval));
                 info!("Sending {count} metrics to CloudWatch ({}) every {interval}", settings.namespace);
-                if !is_first {
-                    self.begin_now(&settings).await;
+                if let Some(previous) = &previous {
+                    self.begin_with_new(previous, &settings).await;
                 }
                 self.send_until_changed(&settings, &stop).await;
             } else {
-                if was_on {
+                if previous.is_some_and(|previous| previous.enabled) {
                     info!("Metrics are not sent to CloudWatch any more");
                 }
                 (self.accepted, self.failing) = (Accepted::default(), None);
@@ -96,13 +96,16 @@ impl CloudWatchExporter {
             if stop.is_cancelled() || self.settings.has_changed().is_err() {
                 return;
             }
-            (was_on, is_first) = (settings.enabled, false);
+            previous = Some(settings);
         }
     }
 
-    /// Leaves out what was counted before metrics were sent, which would look as if all of it happened now.
-    async fn begin_now(&mut self, settings: &Arc<CloudWatch>) {
-        if let Some(sample) = self.measured(settings).await {
+    /// Leaves out what metrics counted before they were chosen, which would look as if all of it happened now. Those that were sent with
+    /// the `previous` settings are not among them: what they have counted is still to be sent if no request was accepted.
+    async fn begin_with_new(&mut self, previous: &CloudWatch, settings: &CloudWatch) {
+        let mut new = settings.clone();
+        new.metrics.retain(|choice| !previous.enabled || !previous.metrics.contains(choice));
+        if let Some(sample) = self.measured(&Arc::new(new)).await {
             self.accepted.begin_with(&sample);
         }
     }
