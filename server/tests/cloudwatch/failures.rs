@@ -88,6 +88,23 @@ async fn a_request_that_is_throttled_is_sent_again_and_counted_once() {
     assert_eq!(total(&receiver, "realtime_cloudwatch_failures_total"), 0.0);
 }
 
+// Longer than the SDK waits for a connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_after_four_seconds_is_waited_for() {
+    let receiver = CloudWatchReceiver::start().await;
+    receiver.answer(Answer::AcceptedAfter(Duration::from_secs(4)));
+    let mut server = Running::with(&receiver, "interval = \"300days\"");
+    server.visit().await;
+    server.apply(&receiver, "interval = \"100ms\"");
+    receiver.wait_for_more(1).await;
+    receiver.answer(Answer::Accepted);
+    receiver.wait_until("the next one", |received| received.len() > 1).await;
+    let requests = receiver.received();
+    assert!(requests[1].at - requests[0].at > Duration::from_secs(4), "it was sent again before its answer");
+    server.stop();
+    assert_eq!(total(&receiver, "realtime_channel_global_joins"), 1.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_credentials_are_one_warning_until_there_are_some() {
     let receiver = CloudWatchReceiver::start().await;

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ciborium::Value;
@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::WAIT_MAX;
 
@@ -45,6 +45,8 @@ pub struct CloudWatchReceiver {
 pub enum Answer {
     /// They are accepted.
     Accepted,
+    /// They are accepted, but answered that much later.
+    AcceptedAfter(Duration),
     /// They are refused with a status and a code.
     Refused(u16, &'static str),
     /// Not at all.
@@ -244,7 +246,7 @@ async fn receive(
     assert!((1..=METRICS_MAX).contains(&data.len()), "{} metrics", data.len());
     let mut answers = shared.answer.subscribe();
     let answer = answers.borrow().clone();
-    let was_accepted = answer == Answer::Accepted;
+    let was_accepted = matches!(answer, Answer::Accepted | Answer::AcceptedAfter(_));
     let received = PutMetrics {
         at,
         headers: head.headers,
@@ -253,9 +255,13 @@ async fn receive(
         was_accepted,
     };
     shared.received.send_modify(|all| all.push(received));
-    if answer == Answer::Nothing {
-        let changed = answers.wait_for(|answer| *answer != Answer::Nothing).await;
-        let _the_next_one = changed.expect("it runs");
+    match answer {
+        Answer::AcceptedAfter(time) => sleep(time).await,
+        Answer::Nothing => {
+            let changed = answers.wait_for(|answer| *answer != Answer::Nothing).await;
+            let _the_next_one = changed.expect("it runs");
+        }
+        Answer::Accepted | Answer::Refused(..) => {}
     }
     Ok(response(&answer))
 }
@@ -266,7 +272,7 @@ fn response(answer: &Answer) -> Response<Full<Bytes>> {
             let fields = [("__type", *code), ("message", "as the test says")];
             (*status, fields.map(|(name, value)| (Value::from(name), Value::from(value))).to_vec())
         }
-        Answer::Accepted | Answer::Nothing => (200, Vec::new()),
+        Answer::Accepted | Answer::AcceptedAfter(_) | Answer::Nothing => (200, Vec::new()),
     };
     let mut body = Vec::new();
     ciborium::into_writer(&Value::Map(fields), &mut body).expect("a vector takes everything");

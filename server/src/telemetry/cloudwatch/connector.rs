@@ -40,9 +40,10 @@ impl HttpClient for OutgoingConnector {
         settings: &HttpConnectorSettings,
         _components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        let timeouts = [settings.connect_timeout(), settings.read_timeout()];
-        // Of the service with the credentials of an instance these are short, because it is not everywhere.
-        let timeout = timeouts.into_iter().flatten().reduce(|connect, read| connect + read);
+        // The services with the credentials of an instance or a task have one, which is short, because they are not everywhere. Requests
+        // without one have that of the whole operation (`client.rs`): the SDK's time to connect alone is too short for an answer.
+        let timeout =
+            settings.read_timeout().map(|read| settings.connect_timeout().unwrap_or_default() + read);
         SharedHttpConnector::new(Self { client: Arc::clone(&self.client), timeout })
     }
 }
