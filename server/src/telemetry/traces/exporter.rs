@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context as _, anyhow};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
 use opentelemetry_otlp::{
@@ -25,10 +25,30 @@ type Unusable = (&'static str, anyhow::Error);
 /// The key that cannot, and why.
 pub fn check(settings: &Traces) -> Result<(), Unusable> {
     if settings.is_on() {
+        check_address(settings)?;
         headers(settings)?;
         certificates(settings)?;
     }
     Ok(())
+}
+
+/// Checks that requests can be sent to the address.
+fn check_address(settings: &Traces) -> Result<(), Unusable> {
+    let address: Uri = settings.target().parse().map_err(|_invalid| unusable_address(settings))?;
+    match address.host() {
+        Some(host) if !host.is_empty() => Ok(()),
+        _none => Err(unusable_address(settings)),
+    }
+}
+
+/// No request can be sent to the address. It is not in the message, nor is what the exporter says of it: it may contain a password.
+fn unusable_address(settings: &Traces) -> Unusable {
+    (address_key(settings), anyhow!("expected an address such as http://collector:4318"))
+}
+
+/// The key that the address is from.
+fn address_key(settings: &Traces) -> &'static str {
+    if settings.traces_endpoint.is_some() { "traces_endpoint" } else { "endpoint" }
 }
 
 /// The exporter, and where it leaves why a request failed.
@@ -59,7 +79,7 @@ fn http(settings: &Traces, failure: &LastFailure) -> Result<SpanExporter, Unusab
         OtlpCompression::None => builder,
         OtlpCompression::Gzip => builder.with_compression(Compression::Gzip),
     };
-    builder.build().map_err(|error| ("endpoint", error.into()))
+    builder.build().map_err(|_with_the_address| unusable_address(settings))
 }
 
 fn grpc(settings: &Traces) -> Result<SpanExporter, Unusable> {
@@ -78,7 +98,7 @@ fn grpc(settings: &Traces) -> Result<SpanExporter, Unusable> {
     };
     let builder =
         if settings.target().starts_with("https://") { builder.with_tls_config(tls) } else { builder };
-    builder.build().map_err(|error| ("endpoint", error.into()))
+    builder.build().map_err(|_with_the_address| unusable_address(settings))
 }
 
 /// The headers that the settings add. Names and values are in no message.
@@ -115,4 +135,28 @@ fn certificates(settings: &Traces) -> Result<Option<Vec<u8>>, Unusable> {
         return Err((KEY, anyhow!("{} has no certificate in it (PEM): {found}", file.display())));
     }
     Ok(Some(contents))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The key and the text with which this address is refused.
+    fn refusal(endpoint: &str) -> Option<(&'static str, String)> {
+        let settings = Traces {
+            exporter: settings::SpanExporter::Otlp,
+            endpoint: Some(endpoint.into()),
+            ..Traces::default()
+        };
+        check(&settings).err().map(|(key, error)| (key, format!("{error:#}")))
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_refused_and_not_shown() {
+        assert_eq!(refusal("http://collector:4318"), None);
+        let text = "expected an address such as http://collector:4318";
+        for endpoint in ["http://u:p^@collector", "http://", "http://secret host"] {
+            assert_eq!(refusal(endpoint), Some(("endpoint", text.into())), "{endpoint}");
+        }
+    }
 }
