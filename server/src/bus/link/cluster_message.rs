@@ -67,7 +67,7 @@ pub(super) enum ClusterMessage {
 pub(super) const PROTOCOL: ProtocolVersion = ProtocolVersion(relay::VERSION as u16, 2);
 
 /// The first version whose nodes decode the spans of broadcasts.
-pub(super) const PROTOCOL_WITH_SPANS: ProtocolVersion = ProtocolVersion(relay::VERSION as u16, 2);
+pub(super) const PROTOCOL_WITH_SPANS: ProtocolVersion = ProtocolVersion(1, 2);
 
 /// Major and minor version. A node ignores what it cannot decode; with the same major version that changes nothing for
 /// messages and presence.

@@ -23,6 +23,8 @@ const USERS_MAX: usize = 1 << 24;
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     known: HashMap<NodeId, Peer>,
+    /// Whether the nodes with a lease were listed over this connection. Until then there may be others.
+    are_listed: bool,
     /// Sequence numbers of what this node publishes in rooms.
     pub(super) sent: SentSequences,
     /// Sequence numbers of what the others publish there.
@@ -55,6 +57,11 @@ impl Peer {
     fn new() -> Self {
         Self { received_at: Instant::now(), next_stream: None, decodes_spans: false }
     }
+
+    fn note_header(&mut self, header: &Header) {
+        self.next_stream = header.streams.map(|stream| (stream, self.received_at));
+        self.decodes_spans = header.protocol >= Some(PROTOCOL_WITH_SPANS);
+    }
 }
 
 impl Peers {
@@ -71,8 +78,7 @@ impl Peers {
     /// The header of a cluster message of a known node.
     pub(super) fn note_header(&mut self, context: &Context, node: NodeId, header: &Header) {
         if let Some(peer) = self.known.get_mut(&node) {
-            peer.next_stream = header.streams.map(|stream| (stream, peer.received_at));
-            peer.decodes_spans = header.protocol >= Some(PROTOCOL_WITH_SPANS);
+            peer.note_header(header);
         }
         self.update_spans(context);
         let Some(ProtocolVersion(major, minor)) = header.protocol else { return };
@@ -86,9 +92,14 @@ impl Peers {
         }
     }
 
-    /// Whether all can decode sequence numbers.
+    /// Whether all can decode sequence numbers. Unknown, and so false, until all are known.
     pub(super) fn decode_sequences(&self) -> bool {
-        self.known.values().all(|peer| peer.next_stream.is_some())
+        self.are_listed && self.known.values().all(|peer| peer.next_stream.is_some())
+    }
+
+    /// Whether all decode the spans of broadcasts. Unknown, and so false, until all are known.
+    fn decode_spans(&self) -> bool {
+        self.are_listed && self.known.values().all(|peer| peer.decodes_spans)
     }
 
     /// A message cannot be decoded. The log has each reason once.
@@ -106,8 +117,7 @@ impl Peers {
 
     /// Broadcasts have their spans while all nodes decode these.
     fn update_spans(&self, context: &Context) {
-        let all_decode = self.known.values().all(|peer| peer.decodes_spans);
-        context.sends_spans.store(all_decode, Ordering::Relaxed);
+        context.sends_spans.store(self.decode_spans(), Ordering::Relaxed);
     }
 
     pub(super) fn is_known(&self, node: NodeId) -> bool {
@@ -120,6 +130,7 @@ impl Peers {
         for node in alive.iter().filter(|node| **node != context.node) {
             self.known.entry(*node).or_insert_with(Peer::new);
         }
+        self.are_listed = true;
         self.update_count(context);
         self.known.len() > before
     }
@@ -164,6 +175,8 @@ impl Peers {
             let next_streams = self.known.iter().filter_map(|(node, peer)| Some((*node, peer.next_stream?)));
             self.received.disconnected(next_streams.collect());
         }
+        self.are_listed = false;
+        self.update_spans(context);
         let users = std::mem::take(&mut self.users);
         self.update_host(context, users.values().flat_map(HashMap::keys));
         self.published_users.clear();
@@ -231,5 +244,30 @@ impl Peers {
         let some = self.published_users.iter().filter(|(_, users)| **users > 0);
         let users = some.map(|(tenant, users)| (tenant.to_string(), *users)).collect();
         ClusterMessage::Users { whole: true, users }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broadcasts_have_their_spans_while_all_nodes_are_known_to_decode_them() {
+        let mut peers = Peers::default();
+        assert!(!peers.decode_spans(), "there may be others");
+        peers.are_listed = true;
+        assert!(peers.decode_spans(), "there are no others");
+        let node = NodeId::new(2);
+        peers.known.insert(node, Peer::new());
+        let version = |major, minor| Some(ProtocolVersion(major, minor));
+        for (protocol, expected) in
+            [(None, false), (version(1, 2), true), (version(1, 1), false), (version(2, 0), true)]
+        {
+            let header = Header { streams: Some(1), protocol, resyncing: None };
+            peers.known.get_mut(&node).expect("it was inserted").note_header(&header);
+            assert_eq!(peers.decode_spans(), expected, "{protocol:?}");
+        }
+        peers.are_listed = false;
+        assert!(!peers.decode_spans(), "there may be others");
     }
 }

@@ -74,9 +74,9 @@ impl LinkSession<'_, '_> {
         self.send(sequences, 0);
     }
 
-    /// Whether all nodes can decode sequence numbers. Unknown, and so false, until the nodes are known.
+    /// Whether what this node publishes may have sequence numbers.
     pub(super) fn may_number(&self) -> bool {
-        self.resync.is_renewed && self.peers.decode_sequences()
+        self.peers.decode_sequences()
     }
 
     /// Drops the counts of rooms that were opened after the connection was lost: they were not subscribed to before.
