@@ -36,10 +36,14 @@ impl Intervals {
         self.failures = self.failures.saturating_add(1);
     }
 
+    /// Whether there was no success since the last failure.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Notes a success, and returns the number of failures before it, if there were any.
     pub(super) fn succeeded(&mut self) -> Option<u32> {
-        let failures = std::mem::take(&mut self.failures);
-        (failures > 0).then_some(failures)
+        self.has_failed().then(|| std::mem::take(&mut self.failures))
     }
 }
 
@@ -61,6 +65,8 @@ mod tests {
         assert_eq!(intervals.succeeded(), None);
         (0..100).for_each(|_| intervals.failed());
         assert_eq!(intervals.next(), seconds(100));
-        assert_eq!(Intervals::new(seconds(30), seconds(1)).next(), seconds(30), "never below the usual one");
+        let mut fixed = Intervals::new(seconds(30), seconds(1));
+        fixed.failed();
+        assert_eq!((fixed.has_failed(), fixed.next()), (true, seconds(30)), "never below the usual one");
     }
 }

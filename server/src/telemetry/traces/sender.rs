@@ -90,10 +90,9 @@ impl SpanSender {
     /// Fills `batch` with at least one span. It is full, or its first span has waited for the interval. After a failure it takes
     /// what has come during the longer wait.
     async fn next_batch(&mut self, batch: &mut Vec<SpanData>) {
-        let (limit, wait) = (self.batch_max.get(), self.intervals.next());
-        let has_failed = wait > self.interval;
+        let (limit, has_failed) = (self.batch_max.get(), self.intervals.has_failed());
         if has_failed {
-            sleep(wait).await;
+            sleep(self.intervals.next()).await;
         }
         self.receive(batch).await;
         let due = Instant::now() + self.interval;
@@ -133,12 +132,16 @@ impl SpanSender {
             Err(_elapsed) => "there was no answer in time".to_owned(),
         };
         self.counters.dropped.increment(spans);
+        let is_first = !self.intervals.has_failed();
         self.intervals.failed();
-        let next = format_duration(self.intervals.next());
-        warn!(
-            spans,
-            "Traces could not be sent to {}: {why}. The next attempt follows in {next}", self.target
-        );
+        // The spans of further failures are counted; the log has the first one, and the end.
+        if is_first {
+            let next = format_duration(self.intervals.next());
+            warn!(
+                spans,
+                "Traces could not be sent to {}: {why}. The next attempt follows in {next}", self.target
+            );
+        }
     }
 
     /// Sends `batch` and all that waits.
