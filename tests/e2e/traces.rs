@@ -121,7 +121,7 @@ async fn a_broadcast_over_http_has_a_span_with_its_topic() {
 }
 
 #[tokio::test]
-async fn a_refused_handshake_and_a_refused_join_have_the_code_of_the_refusal() {
+async fn a_refused_handshake_join_or_broadcast_has_the_code_of_the_refusal() {
     let receiver = SpanReceiver::http().await;
     let world = World::with(to(&receiver)).await;
     let expired = world.target("/socket/websocket", Dialect::V2, Token::Expired);
@@ -129,14 +129,16 @@ async fn a_refused_handshake_and_a_refused_join_have_the_code_of_the_refusal() {
     let mut ann = world.connect().await;
     ann.push("1", "realtime:a", "phx_join", &json!({"config": {"private": true}})).await;
     ann.next_json().await;
-    let spans = receiver.wait_for(&["handshake", "join"]).await;
+    let private = Request::post("/api/broadcast/room/events/greeting?private=true");
+    assert_eq!(world.send(private.bearer(&world.token(Token::Valid)).json(&json!({}))).await.status, 422);
+    let spans = receiver.wait_for(&["handshake", "join", "broadcast"]).await;
     let failed = |name: &str| {
         let span = spans.iter().find(|span| span.name == name && span.is_error).expect("one that failed");
         span.attribute("error.type").to_owned()
     };
     assert_eq!(
-        (&*failed("handshake"), &*failed("join")),
-        ("InvalidJWTToken", "UnableToConnectToProject"),
+        [&*failed("handshake"), &*failed("join"), &*failed("broadcast")],
+        ["InvalidJWTToken", "UnableToConnectToProject", "UnableToConnectToProject"],
         "{spans:?}"
     );
     world.stop().await;

@@ -76,8 +76,11 @@ impl Authorization {
                 let mut asking = traces.below(span.context().as_ref(), SpanName::Authorization);
                 asking.note(TENANT, &tenant.id);
                 asking.note(TOPIC, &room.topic);
-                let found = timeout(limit, traced(asking, work)).await;
-                found.unwrap_or_else(|_elapsed| Err(AuthorizationError::undecided()))
+                let in_time = async {
+                    let found = timeout(limit, work).await;
+                    found.unwrap_or_else(|_elapsed| Err(AuthorizationError::undecided()))
+                };
+                traced(asking, in_time).await
             }
         };
         let (code, status, text) = match rights {
@@ -86,7 +89,7 @@ impl Authorization {
             Err(error) => refusal(&error),
         };
         tenant.reports.record(code.at(Scope::Http), text);
-        Err(Rejection::message(status, text))
+        Err(Rejection::message(status, code, text))
     }
 }
 

@@ -152,8 +152,11 @@ impl Admitted {
         let token = Credentials::of(head.headers(), head.uri()).for_http();
         let request = (head.headers(), head.uri());
         let authenticated = node.authenticate(request, token, head.client_address()).await;
-        let Authenticated { tenant, claims, .. } =
-            authenticated.map_err(|refused| not_authenticated(node, &refused))?;
+        let Authenticated { tenant, claims, .. } = authenticated.map_err(|refused| {
+            let rejection = not_authenticated(node, &refused);
+            span.fail(rejection.kind());
+            rejection.response()
+        })?;
         span.note(TENANT, &tenant.id);
         let rate = RequestRate::count_request(&tenant);
         head.continue_for(tenant.memory.party()).await;
@@ -174,10 +177,13 @@ impl Admitted {
         body.read(&tenant.memory).await.map_err(|error| unread(tenant, error))
     }
 
-    fn respond(&self, sent: Result<(), Rejection>) -> Response<Bytes> {
+    fn respond(mut self, sent: Result<(), Rejection>) -> Response<Bytes> {
         let mut response = match sent {
             Ok(()) => response::empty(StatusCode::ACCEPTED),
-            Err(rejection) => rejection.response(),
+            Err(rejection) => {
+                self.sender.span.fail(rejection.kind());
+                rejection.response()
+            }
         };
         self.tenant.reports.attribute(&mut response);
         self.rate.add_headers(response.headers_mut());
@@ -194,13 +200,13 @@ fn unread(tenant: &Tenant, error: BodyError) -> Rejection {
     };
     tenant.reports.record(code.at(Scope::Http), code.text());
     match error {
-        BodyError::OutOfMemory => Rejection::message(error.status(), code.text()),
-        _ => error.into(),
+        BodyError::OutOfMemory => Rejection::message(error.status(), code, code.text()),
+        _ => Rejection::unread(error, code),
     }
 }
 
-/// Reports that a request is refused before it counts, and responds to it.
-fn not_authenticated(node: &Node, refused: &NotAuthenticated) -> Response<Bytes> {
+/// Reports that a request is refused before it counts.
+fn not_authenticated(node: &Node, refused: &NotAuthenticated) -> Rejection {
     let (status, code, text) = match &refused.error {
         AuthenticationError::TooManyFromAddress => {
             let code = Code::AddressRateLimitReached;
@@ -225,7 +231,7 @@ fn not_authenticated(node: &Node, refused: &NotAuthenticated) -> Response<Bytes>
         AuthenticationError::Token(error) => reports.record(code.at(Scope::Http), error),
         _ => reports.record(code.at(Scope::Http), text),
     }
-    Rejection::message(status, text).response()
+    Rejection::message(status, code, text)
 }
 
 /// Takes `events` from what is left of the tenant's rate.
@@ -247,7 +253,7 @@ fn exhausted(tenant: &Tenant) -> Rejection {
 
 fn too_many(tenant: &Tenant, code: Code, text: &str) -> Rejection {
     tenant.reports.record(code.at(Scope::Http), text);
-    Rejection::message(StatusCode::TOO_MANY_REQUESTS, text)
+    Rejection::message(StatusCode::TOO_MANY_REQUESTS, code, text)
 }
 
 /// Reports a payload over the limit of its tenant, and returns the text of the error.
@@ -266,7 +272,7 @@ fn check_privacy(tenant: &Tenant, privacy: Privacy) -> Result<(), Rejection> {
         Privacy::Private | Privacy::Public => return Ok(()),
     };
     tenant.reports.record(code.at(Scope::Http), text);
-    Err(Rejection::message(StatusCode::UNPROCESSABLE_ENTITY, text))
+    Err(Rejection::message(StatusCode::UNPROCESSABLE_ENTITY, code, text))
 }
 
 /// The longest topic that can be joined: with its prefix it has to fit a field of a binary frame.

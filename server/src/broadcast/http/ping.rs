@@ -28,7 +28,7 @@ pub(super) async fn ping(node: Arc<Node>, request: RoutedRequest) -> Response<By
             tenant: Some(_),
             error: AuthenticationError::Token(_) | AuthenticationError::Suspended,
         }) => success(),
-        Err(refused) => not_authenticated(&node, &refused),
+        Err(refused) => not_authenticated(&node, &refused).response(),
     }
 }
 

@@ -20,7 +20,7 @@ use super::joined::JoinedTopic;
 use super::policy_changes::GAP;
 use super::replayed::ReplayedMessages;
 use super::{PhoenixSession, error_response};
-use crate::auth::{Authorized, Decision, Freshness, Question, Rights, traced};
+use crate::auth::{Authorized, Decision, Freshness, Question, Rights};
 use crate::broadcast::replay::ReplayError;
 use crate::changes::ChangeSubscription;
 use crate::sessions::KeptClaims;
@@ -135,7 +135,7 @@ impl PhoenixSession {
                 let mut span = traces.below(join.message.span.context().as_ref(), SpanName::Authorization);
                 span.note(TENANT, &self.tenant.id);
                 span.note(TOPIC, sub_topic);
-                self.await_authorization(join, traced(span, work));
+                self.await_authorization(join, span, work);
             }
         }
     }

@@ -17,13 +17,14 @@ use super::early_member::EarlyMember;
 use super::join::Join;
 use super::replayed::ReplayedMessages;
 use super::{PhoenixSession, error_response};
-use crate::auth::{AuthorizationError, Authorized};
+use crate::auth::{AuthorizationError, Authorized, traced};
 use crate::broadcast::BroadcastError;
 use crate::broadcast::replay::ReplayError;
 use crate::changes::SubscribeError;
 use crate::sessions::Session;
 use crate::sessions::completions::{Completion, Completions, PendingTask};
 use crate::telemetry::codes::Scope;
+use crate::telemetry::traces::TraceSpan;
 
 /// The waiting joins of one connection. There while at least one waits.
 pub(super) struct Joining {
@@ -165,18 +166,20 @@ impl PhoenixSession {
         self.joining.as_ref().is_some_and(|joining| joining.topics.contains_key(topic))
     }
 
-    /// Lets `join` wait for its authorization, at most `server.authorization_timeout`. The time counts from here on. What
+    /// Lets `join` wait for its authorization in `span`, at most `server.authorization_timeout`. The time counts from here on. What
     /// was started earlier ends earlier, so that this task has its turn by the end of that time.
     pub(super) fn await_authorization(
         &mut self,
         join: Join<'_>,
+        span: TraceSpan,
         work: impl Future<Output = Authorized> + Send + 'static,
     ) {
         let deadline = Instant::now() + self.services.node.settings().server.authorization_timeout;
-        let work = async move {
+        let in_time = async move {
             let result = timeout_at(deadline, work).await;
-            WaitResult::Authorization(result.unwrap_or_else(|_elapsed| Err(AuthorizationError::undecided())))
+            result.unwrap_or_else(|_elapsed| Err(AuthorizationError::undecided()))
         };
+        let work = async move { WaitResult::Authorization(traced(span, in_time).await) };
         self.await_step(join, JoinStep::Authorization, work);
     }
 
