@@ -173,10 +173,22 @@ impl CloudWatch {
                 && !labels.iter().any(|label| own.contains_key(*label))
                 && labels.len() + own.len() <= DIMENSIONS_MAX
         };
-        (!self.metrics.iter().all(are_distinct)).then_some((
-            "telemetry.cloudwatch.metrics",
-            "must not name a label twice, nor one that is in telemetry.cloudwatch.dimensions, nor have more than 30 of both",
-        ))
+        if !self.metrics.iter().all(are_distinct) {
+            return Some((
+                "telemetry.cloudwatch.metrics",
+                "must not name a label twice, nor one that is in telemetry.cloudwatch.dimensions, nor have more than 30 of both",
+            ));
+        }
+        // What is sent twice would be counted twice.
+        let mut known = BTreeSet::new();
+        let is_new = |choice: &MetricChoice| {
+            known.insert((
+                choice.name().to_owned(),
+                choice.labels().map(str::to_owned).collect::<BTreeSet<_>>(),
+            ))
+        };
+        (!self.metrics.iter().all(is_new))
+            .then_some(("telemetry.cloudwatch.metrics", "must not name a metric twice with the same labels"))
     }
 }
 
@@ -220,5 +232,10 @@ mod tests {
             });
             assert_eq!(key, Some("telemetry.cloudwatch.metrics"), "{metric}");
         }
+        let choices =
+            |texts: &[&str]| texts.iter().map(|text| MetricChoice::new(text).expect("one")).collect();
+        let twice = key_of_problem(|settings| settings.metrics = choices(&["a", "a{b,c}", "a{c,b}"]));
+        assert_eq!(twice, Some("telemetry.cloudwatch.metrics"));
+        assert_eq!(key_of_problem(|settings| settings.metrics = choices(&["a", "a{b}", "b"])), None);
     }
 }
