@@ -26,7 +26,8 @@ pub struct Traces {
     pub disabled: bool,
 
     /// The address of the collector, such as `http://collector:4318`; with `protocol = "http/protobuf"` requests go to `/v1/traces`
-    /// below it. Unset: `http://localhost:4318`, with `grpc` `http://localhost:4317`. A secret, because it may contain a password.
+    /// below it. Unset: `http://localhost:4318`, with `grpc` `http://localhost:4317`. User and
+    /// password are refused: a header (`headers`) has them. A secret, because its path may contain a key.
     #[serde(with = "units::secret")]
     #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["http://", "https://"]))]
     pub endpoint: Option<SecretString>,

@@ -32,13 +32,17 @@ pub fn check(settings: &Traces) -> Result<(), Unusable> {
     Ok(())
 }
 
-/// Checks that requests can be sent to the address.
+/// Checks that requests can be sent to the address. No client of the exporter sends the user and password of one.
 fn check_address(settings: &Traces) -> Result<(), Unusable> {
     let address: Uri = settings.target().parse().map_err(|_invalid| unusable_address(settings))?;
-    match address.host() {
-        Some(host) if !host.is_empty() => Ok(()),
-        _none => Err(unusable_address(settings)),
+    let Some(authority) = address.authority().filter(|authority| !authority.host().is_empty()) else {
+        return Err(unusable_address(settings));
+    };
+    if authority.as_str().contains('@') {
+        let key = address_key(settings);
+        return Err((key, anyhow!("must have no user and password: set `telemetry.traces.headers`")));
     }
+    Ok(())
 }
 
 /// No request can be sent to the address. It is not in the message, nor is what the exporter says of it: it may contain a password.
@@ -158,5 +162,7 @@ mod tests {
         for endpoint in ["http://u:p^@collector", "http://", "http://secret host"] {
             assert_eq!(refusal(endpoint), Some(("endpoint", text.into())), "{endpoint}");
         }
+        let text = "must have no user and password: set `telemetry.traces.headers`";
+        assert_eq!(refusal("http://user:password@collector"), Some(("endpoint", text.into())));
     }
 }
