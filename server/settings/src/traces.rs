@@ -72,7 +72,7 @@ pub struct Traces {
     #[schemars(extend("x-reload" = "live"))]
     pub sampler: SpanSampler,
 
-    /// The part of traces that are recorded by `traceidratio` and `parentbased_traceidratio`: from 0, none, to 1, all.
+    /// The fraction of traces that are recorded by `traceidratio` and `parentbased_traceidratio`: from 0, none, to 1, all.
     #[schemars(extend("x-reload" = "live", "x-kind" = "fraction"))]
     pub sampler_ratio: f64,
 
@@ -101,7 +101,7 @@ pub struct Traces {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SpanExporter {
-    /// Nowhere: there are none.
+    /// To no collector.
     #[default]
     None,
     /// To a collector, by OTLP.
@@ -124,7 +124,7 @@ pub enum OtlpProtocol {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OtlpCompression {
-    /// They are not.
+    /// No compression.
     #[default]
     None,
     /// By gzip.

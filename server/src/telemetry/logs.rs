@@ -135,9 +135,9 @@ fn targets(telemetry: &Telemetry) -> Targets {
     Targets::new()
         .with_default(default.min(LevelFilter::DEBUG))
         .with_targets(OWN_CRATES.map(|krate| (krate, default)))
-        // It warns at each watched file that is replaced, which is how files of settings change.
         // What the SDK of CloudWatch cannot find is reported where it is missed.
         .with_target("aws_", default.min(LevelFilter::ERROR))
+        // It warns at each watched file that is replaced, which is how files of settings change.
         .with_target("notify", default.min(LevelFilter::ERROR))
         // Databases of tenants say what they like, in the name of the server; what matters is reported with a code.
         .with_target("sqlx", default.min(LevelFilter::ERROR))

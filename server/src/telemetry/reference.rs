@@ -249,7 +249,7 @@ fn action(code: Code) -> &'static str {
             "See why the receiver at `telemetry.push.url` does not accept the metrics: the line has its status or the error. Clients notice nothing."
         }
         Code::CloudWatchFailed => {
-            "See what CloudWatch answers: the right `cloudwatch:PutMetricData`, the region, the way to its address. Clients notice nothing."
+            "See what CloudWatch answers: the permission `cloudwatch:PutMetricData`, the region, the way to its address. Clients notice nothing."
         }
         Code::CloudWatchCredentialsMissing => {
             "Give the server credentials as the AWS SDK finds them: the role of the task, pod or instance, or variables. Clients notice nothing."

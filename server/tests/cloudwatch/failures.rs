@@ -111,7 +111,7 @@ async fn missing_credentials_are_one_warning_until_there_are_some() {
     let mut server =
         Running::with_variables(&receiver, "interval = \"100ms\"\nmax_interval = \"200ms\"", &[]);
     let line = server.log_line("CloudWatchCredentialsMissing");
-    assert!(line.contains(" WARN ") && line.contains("there are no credentials of AWS"), "{line}");
+    assert!(line.contains(" WARN ") && line.contains("no AWS credentials"), "{line}");
     let failures = async || server.number("realtime_cloudwatch_failures_total").await;
     eventually("further failures", async || failures().await >= 4.0).await;
     assert_eq!(receiver.received().len(), 0);

@@ -25,7 +25,7 @@ const ATTEMPTS_MAX: u32 = 3;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PutError {
     /// There are no credentials, or they cannot be read.
-    #[error("there are no credentials of AWS: {0}")]
+    #[error("no AWS credentials: {0}")]
     Credentials(String),
     /// There was no answer in time.
     #[error("there was no answer in time")]

@@ -26,7 +26,7 @@ use super::metrics::Metrics;
 use super::reports::Reports;
 use crate::outgoing::{OutgoingClient, RequestKind, with_sources};
 
-/// How long the last requests may take, which a stop waits for: half of what clients have by default to answer a close frame
+/// How long the last requests may take, which a stop waits for: less than what clients have by default to answer a close frame
 /// (`server.shutdown_timeout`), so that a receiver that does not answer never makes a stop longer than clients do, nor ends in its
 /// warning. The receiver has had the values of an interval ago.
 const LAST_TIMEOUT: Duration = Duration::from_secs(2);

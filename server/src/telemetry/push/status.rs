@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 #[derive(Debug, Default)]
 pub struct PushStatus(Mutex<PushResults>);
 
-/// What has come of it.
+/// The outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PushResults {
     /// When all was accepted last.
@@ -20,7 +20,7 @@ pub struct PushResults {
 }
 
 impl PushStatus {
-    /// What has come of them until now.
+    /// The outcome until now.
     pub fn results(&self) -> PushResults {
         self.0.lock().clone()
     }

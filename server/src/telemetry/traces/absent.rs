@@ -9,12 +9,12 @@ use super::{SpanCounters, SpanName};
 pub enum NoTraceContext {}
 
 impl NoTraceContext {
-    /// None.
+    /// Always `None`: no node sends any.
     pub fn from_bytes(_bytes: &[u8; 25]) -> Option<Self> {
         None
     }
 
-    /// Nothing.
+    /// Cannot be called: there is no value to encode.
     pub fn to_bytes(&self) -> [u8; 25] {
         match *self {}
     }
@@ -38,12 +38,12 @@ impl NoTraceSpan {
     /// No span.
     pub const NONE: Self = Self;
 
-    /// There is none.
+    /// Always `None`.
     pub fn context(&self) -> Option<NoTraceContext> {
         None
     }
 
-    /// Nothing is.
+    /// Always false.
     pub fn is_recorded(&self) -> bool {
         false
     }
@@ -87,7 +87,7 @@ impl NoTraces {
     /// Does nothing.
     pub fn apply(&self, _settings: &settings::Traces) {}
 
-    /// There are none.
+    /// Always false.
     pub fn is_on(&self) -> bool {
         false
     }
