@@ -214,7 +214,7 @@ async fn an_unknown_version_of_the_bus_protocol_is_logged_once_and_has_no_other_
         let subscribers: usize = redis.ask(&["PUBLISH", "realtime:nodes", &message]).await;
         assert_eq!(subscribers, 2);
     }
-    let expected = "Node 0000000000000007 uses version 2.3 of the bus protocol, and this node 1.1";
+    let expected = "Node 0000000000000007 uses version 2.3 of the bus protocol, and this node 1.2";
     for program in [&one, &two] {
         logs(program, expected).await;
     }

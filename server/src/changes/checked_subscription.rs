@@ -18,7 +18,7 @@ pub(super) const ENTRIES_AT_ONCE: usize = 1_000;
 const ENTRY_BYTES: usize = 320;
 
 /// Bytes of a condition, without what it is compared with. The tables of a binding share the value as it was sent; each entry has its own
-/// one as the table has it.
+/// one as the table has it, and so has the index by values.
 const FILTER_BYTES: usize = 160;
 
 /// What a subscription was found to be for.
@@ -82,7 +82,7 @@ fn entry_bytes(table: &CheckedTable) -> usize {
     let of_condition = |filter: &CheckedFilter| {
         let canonical =
             filter.canonical.iter().map(|text| size_of_val(text) + text.as_deref().map_or(0, str::len));
-        FILTER_BYTES + canonical.sum::<usize>()
+        FILTER_BYTES + 2 * canonical.sum::<usize>()
     };
     ENTRY_BYTES + table.filters.iter().map(of_condition).sum::<usize>()
 }

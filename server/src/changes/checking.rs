@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use wire::supabase::changes::Binding;
 
 use super::checked_subscription::CheckedSubscription;
@@ -12,7 +13,7 @@ use super::subscriber::ChangeSubscriber;
 use super::subscriptions::{OutOfMemory, State};
 use super::tenant_changes::ChangesOfTenant;
 use super::viewer::Viewer;
-use crate::telemetry::codes::Scope;
+use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{ChangeTable, CheckedBinding, CheckedTable, TableRights};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 
@@ -65,14 +66,29 @@ impl ChangesOfTenant {
             roles.entry(role).or_default().entry(bindings).or_default().push((subscriber, viewer));
         }
         for (role, joins) in roles {
-            let joins: Vec<_> = joins.into_iter().collect();
-            for joins in joins.chunks(CHECKED_TOGETHER) {
-                let bindings: Vec<&[Binding]> = joins.iter().map(|(bindings, _)| &**bindings).collect();
-                let checked = self.ask_until_answered(&role, &bindings).await;
-                for (index, (_, of_join)) in joins.iter().enumerate() {
-                    let checked = checked.as_ref().map(|checked| &checked[index]);
-                    of_join.iter().for_each(|one| self.settle(one, checked.ok()));
-                }
+            self.check_joins_again(&role, &joins.into_iter().collect::<Vec<_>>()).await;
+        }
+    }
+
+    /// Checks joins of one role again, many by one question. Of those that take the database too long each half is asked for on its
+    /// own, so that the others are not given up with one that is slow; for as long as changes wait for the database.
+    async fn check_joins_again(self: &Arc<Self>, role: &str, joins: &[(Vec<Binding>, Vec<Checking>)]) {
+        let mut rest: Vec<_> = joins.chunks(CHECKED_TOGETHER).rev().collect();
+        let mut slow_since = None;
+        while let Some(together) = rest.pop() {
+            let bindings: Vec<&[Binding]> = together.iter().map(|(bindings, _)| &**bindings).collect();
+            let checked = self.ask_until_answered(role, &bindings).await;
+            if matches!(&checked, Err(failure) if failure.code == Code::QueryCanceled)
+                && together.len() > 1
+                && slow_since.get_or_insert_with(Instant::now).elapsed() < self.database_wait()
+            {
+                let (first, second) = together.split_at(together.len() / 2);
+                rest.extend([second, first]);
+                continue;
+            }
+            for (index, (_, of_join)) in together.iter().enumerate() {
+                let checked = checked.as_ref().map(|checked| &checked[index]);
+                of_join.iter().for_each(|one| self.settle(one, checked.ok()));
             }
         }
     }
@@ -92,18 +108,18 @@ impl ChangesOfTenant {
         }
     }
 
-    /// As [`ask`](Self::ask), repeated while it may succeed later. A failure is reported.
+    /// As [`ask`](Self::ask), repeated while it may succeed later, unless it takes too long. A failure is reported.
     async fn ask_until_answered(
         &self,
         role: &str,
         joins: &[&[Binding]],
     ) -> Result<Vec<Checked>, DatabaseFailure> {
         loop {
-            let turn = self.checks.turns.next().await;
-            let answer = self.ask(role, joins).await.map_err(CheckFailure::into_failure);
-            drop(turn);
-            match answer {
-                Err(failure) if self.may_ask_again(&self.outages.checks, &failure).await => {}
+            // Without a turn, because all changes wait: behind the checks of many clients that would be long.
+            match self.ask(role, joins).await.map_err(CheckFailure::into_failure) {
+                Err(failure)
+                    if failure.code != Code::QueryCanceled
+                        && self.may_ask_again(&self.outages.checks, &failure).await => {}
                 Err(failure) => {
                     self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);
                     return Err(failure);

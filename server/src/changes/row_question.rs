@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use super::outage::Outage;
 use crate::telemetry::codes::Code;
 use crate::tenants::database::changes::{ChangeTable, Hindrance, LookupError};
@@ -11,6 +13,10 @@ use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 
 /// How often it is looked whether a transaction in the log is visible to others. PostgreSQL has no event for that.
 const EARLY_POLL: Duration = Duration::from_millis(1);
+
+/// How long each question waits for that, also while a standby is away: one that is there acknowledges a commit some time after it is
+/// in the log, and every commit waits for it.
+const EARLY_MAX: Duration = Duration::from_secs(1);
 
 /// Which present row stands for a row that the log has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +38,7 @@ pub(super) struct LookupContext<'a> {
 }
 
 /// How long transactions may take to become visible to others: they wait for a synchronous standby, if there is one. While it is
-/// away changes wait once, and not for each question.
+/// away changes wait that long once, and for each question a moment.
 #[derive(Clone, Copy)]
 pub(super) struct VisibilityWait<'a> {
     pub(super) outage: &'a Outage,
@@ -44,11 +50,13 @@ pub(super) struct RowQuestion<'a> {
     /// The table, by the names that are known.
     pub(super) table: Cow<'a, ChangeTable>,
     visibility_wait: VisibilityWait<'a>,
+    /// When it was found that others cannot see the transactions yet.
+    early_since: Option<Instant>,
 }
 
 impl<'a> RowQuestion<'a> {
     pub(super) fn about(table: &'a ChangeTable, visibility_wait: VisibilityWait<'a>) -> Self {
-        Self { table: Cow::Borrowed(table), visibility_wait }
+        Self { table: Cow::Borrowed(table), visibility_wait, early_since: None }
     }
 
     /// It has an answer: others can see the transactions of the rows.
@@ -71,13 +79,19 @@ impl<'a> RowQuestion<'a> {
         };
         match hindrance {
             Hindrance::Renamed => self.table = Cow::Owned(renamed(database, &self.table).await?),
-            Hindrance::TooEarly => {
-                let VisibilityWait { outage, longest } = self.visibility_wait;
-                if !outage.wait(EARLY_POLL, longest).await {
-                    let reason = "a transaction in the log does not become visible";
-                    return Err(DatabaseFailure::new(Code::RlsPolicyError, reason));
-                }
-            }
+            Hindrance::TooEarly => self.wait_until_visible().await?,
+        }
+        Ok(())
+    }
+
+    async fn wait_until_visible(&mut self) -> Result<(), DatabaseFailure> {
+        let VisibilityWait { outage, longest } = self.visibility_wait;
+        let early_since = *self.early_since.get_or_insert_with(Instant::now);
+        if early_since.elapsed() < EARLY_MAX.min(longest) {
+            sleep(EARLY_POLL).await;
+        } else if !outage.wait(EARLY_POLL, longest).await {
+            let reason = "a transaction in the log does not become visible";
+            return Err(DatabaseFailure::new(Code::RlsPolicyError, reason));
         }
         Ok(())
     }

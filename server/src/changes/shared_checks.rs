@@ -1,4 +1,4 @@
-//! SharedChecks that wait for their turn. Channels that ask for the same with the same role share one: after a restart of the server
+//! Checks that wait for their turn. Channels that ask for the same with the same role share one: after a restart of the server
 //! thousands come back at once. A check that clients share is asked in the turn of the first of them that has one.
 
 use std::collections::HashMap;

@@ -18,7 +18,7 @@ use wire::supabase::changes::FilterOperator;
 const OF_TABLE: u32 = 4;
 
 /// Filters that are known to be answered in time. Others are taken for untried while their source is excluded: the number bounds memory,
-/// at some 300 kB, and no user subscribes to fewer.
+/// at some 300 kB.
 const IN_TIME_MAX: usize = 10_000;
 
 /// Type, operator and value of a filter.
@@ -65,7 +65,7 @@ struct FiltersInTime {
 }
 
 impl FilterSource {
-    /// How many filters of the source may take too long, if it are so many of a client.
+    /// How many filters of the source may take too long, given the maximum for a client.
     const fn max(&self, of_client: u32) -> u32 {
         match self {
             Self::Client(_) => of_client,

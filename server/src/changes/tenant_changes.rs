@@ -167,7 +167,7 @@ impl ChangesOfTenant {
     }
 
     /// How long changes wait for the database.
-    fn database_wait(&self) -> Duration {
+    pub(super) fn database_wait(&self) -> Duration {
         self.node.settings().changes.database_wait
     }
 
@@ -230,7 +230,7 @@ impl ChangesOfTenant {
         Ok(())
     }
 
-    /// SharedChecks those again who have subscribed to a table that is not in the publication any more.
+    /// Checks those again who have subscribed to a table that is not in the publication any more.
     pub(super) async fn check_published(self: &Arc<Self>) {
         let tables = self.subscriptions.with(|state| state.oids());
         let Ok(database) = self.database() else { return };

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{Client, Postgres};
+use harness::{Client, Postgres, eventually};
 use serde_json::{Value, json};
 
-use super::{Changes, filters, memory, next};
-use crate::private_rooms::PrivateRooms;
+use super::{
+    Changes, TOPIC, change, expect_gap, expect_subscribed, filters, memory, next, record, system, table,
+};
+use crate::private_rooms::{PrivateRooms, operators};
 
 /// How long a question may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -21,6 +23,22 @@ async fn start() -> Changes {
     .await;
     rooms.postgres.sql(super::TABLES);
     Changes { rooms }
+}
+
+/// A server whose slow filters are not slow yet, and the body of the function that makes them so.
+async fn start_fast() -> (Changes, String) {
+    let changes = start().await;
+    changes.postgres().sql(filters::SPEED);
+    let slow = changes.postgres().sql("SELECT prosrc FROM pg_proc WHERE proname = 'slow'");
+    replace_slow(&changes, "SELECT true");
+    (changes, slow)
+}
+
+/// Makes filters as slow as this body of a function. With a setting of its own it is in no plan that a session keeps.
+fn replace_slow(changes: &Changes, body: &str) {
+    changes.postgres().sql(&format!(
+        "CREATE OR REPLACE FUNCTION public.slow() RETURNS boolean LANGUAGE sql SET search_path TO pg_catalog AS $$ {body} $$"
+    ));
 }
 
 fn filtered(filter: &str) -> Value {
@@ -72,6 +90,65 @@ async fn equal_bindings_for_many_tables_take_as_long_as_one() {
     join_many(&mut ann, wide).await;
     let delay = delay(&changes).await;
     assert!(delay < Duration::from_secs(3), "{delay:?}");
+    changes.rooms.world.stop().await;
+}
+
+// The bindings are more than are put at once.
+#[tokio::test]
+async fn bindings_for_many_tables_receive_rows_of_all_after_a_token_refresh_too() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(memory::TABLES);
+    let bindings =
+        ["*", "INSERT", "UPDATE"].map(|event| json!({"event": event, "schema": "public", "table": "*"}));
+    changes.world().apply(operators::with_operators);
+    let mut ann = changes.subscribed("ann", &Value::from(bindings.to_vec())).await;
+    for (id, user) in [(1, "bob"), (2, "ann")] {
+        for table in ["table_1", "table_250", "table_500"] {
+            changes.postgres().sql(&format!("INSERT INTO public.{table} VALUES ({id})"));
+            let (ids, data) = change(&mut ann).await;
+            assert_eq!((ids.as_array().map(Vec::len), &data["table"]), (Some(2), &json!(table)));
+        }
+        let token = changes.rooms.token(user, 0);
+        ann.push("2", TOPIC, "access_token", &json!({ "access_token": token })).await;
+        expect_subscribed(&mut ann).await;
+    }
+    ann.push("3", TOPIC, "phx_leave", &json!({})).await;
+    eventually("nothing is left", async || {
+        operators::status(changes.world()).await["changes"]["tables"]
+            .as_object()
+            .is_none_or(serde_json::Map::is_empty)
+    })
+    .await;
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_complete_subscription_outlives_a_slow_check() {
+    let (changes, slow) = start_fast().await;
+    let bindings = json!([{"schema": "public", "table": "todos"}, filtered("id=lt.0,speed=eq.(slow)")]);
+    let mut ann = changes.subscribed("ann", &bindings).await;
+    replace_slow(&changes, &slow);
+    ann.push("2", TOPIC, "access_token", &json!({ "access_token": changes.rooms.token("bob", 0) })).await;
+    let text =
+        "Changes of the database are not available: the database takes too long to check the subscription";
+    assert_eq!(system(&mut ann).await, ("ok".to_owned(), text.to_owned()));
+    changes.postgres().sql("INSERT INTO public.todos (id) VALUES (1)");
+    assert_eq!(record(&mut ann).await["id"], 1);
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_check_after_a_change_of_the_table_that_is_slow_concerns_its_own_channel_only() {
+    let (changes, slow) = start_fast().await;
+    let mut ann = changes.subscribed("ann", &json!([filtered("speed=eq.(slow)")])).await;
+    let mut bob = changes.subscribed("bob", &table("todos")).await;
+    replace_slow(&changes, &slow);
+    changes
+        .postgres()
+        .sql("ALTER TABLE public.todos ADD COLUMN more int; INSERT INTO public.todos (id) VALUES (1)");
+    expect_gap(&mut ann).await;
+    expect_subscribed(&mut bob).await;
+    assert_eq!(record(&mut bob).await["id"], 1);
     changes.rooms.world.stop().await;
 }
 
