@@ -1,7 +1,7 @@
 //! What it costs to export metrics and traces: servers that do all of it (a scrape, the push, CloudWatch, spans by OTLP) beside
 //! one that does nothing of it, in turns.
 //!
-//! Each export takes place every five seconds, three to twelve times as often as in production, so that every window has one.
+//! Each export takes place every second, fifteen to sixty times as often as in production, so that every run has some.
 
 use std::io::BufReader;
 use std::net::TcpStream;
@@ -21,8 +21,8 @@ use crate::report::{Goal, Outcome, Row};
 use crate::server::Target;
 use crate::setup::Setup;
 
-/// From one export of a kind to the next, at least.
-const INTERVAL: Duration = Duration::from_secs(5);
+/// Exports of a kind in a run of `paced`.
+const EXPORTS: u32 = 5;
 
 /// The parts of traces that are recorded, and how much processor time all exports may cost with them: a small one, and all.
 const SAMPLED: [f64; 2] = [0.01, 1.0];
@@ -70,15 +70,15 @@ fn compare(
     (measure, goals): (&str, [Goal; 2]),
     processor_time: impl Fn(&Target) -> Result<f64>,
 ) -> Result<Outcome> {
-    let receiver = Receiver::start()?;
+    let (receiver, interval) = (Receiver::start()?, bench.scale.paced.window / EXPORTS);
     let (mut off, mut on) = (Vec::new(), SAMPLED.map(|_| Vec::new()));
     for run in 0..bench.scale.runs {
         for turn in 0..=SAMPLED.len() {
             match (run + turn) % (SAMPLED.len() + 1) {
                 0 => off.push(processor_time(&bench.start_with(&Setup::default())?)?),
                 sampled => {
-                    let target = bench.start_with(&exporting(&receiver, SAMPLED[sampled - 1]))?;
-                    on[sampled - 1].push(while_scraped(&target, &processor_time)?);
+                    let target = bench.start_with(&exporting(&receiver, interval, SAMPLED[sampled - 1]))?;
+                    on[sampled - 1].push(while_scraped(&target, interval, &processor_time)?);
                 }
             }
         }
@@ -92,8 +92,8 @@ fn compare(
 }
 
 /// All exports that the server does by itself.
-fn exporting(receiver: &Receiver, sampled: f64) -> Setup {
-    let (address, interval) = (receiver.address, format!("{}s", INTERVAL.as_secs()));
+fn exporting(receiver: &Receiver, interval: Duration, sampled: f64) -> Setup {
+    let (address, interval) = (receiver.address, format!("{}ms", interval.as_millis()));
     let config = format!(
         "[telemetry.push]\nenabled = true\nurl = \"http://{address}/push\"\ninterval = \"{interval}\"\n
          [telemetry.cloudwatch]\nenabled = true\nregion = \"eu-central-1\"\nendpoint = \"http://{address}\"\ninterval = \"{interval}\"\n
@@ -106,14 +106,18 @@ fn exporting(receiver: &Receiver, sampled: f64) -> Setup {
 }
 
 /// Measures while the metrics are read too.
-fn while_scraped(target: &Target, processor_time: impl Fn(&Target) -> Result<f64>) -> Result<f64> {
+fn while_scraped(
+    target: &Target,
+    interval: Duration,
+    processor_time: impl Fn(&Target) -> Result<f64>,
+) -> Result<f64> {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let scraper = scope.spawn(|| -> Result<()> {
             let mut connection = BufReader::new(TcpStream::connect(target.address)?);
             while !done.load(Ordering::Relaxed) {
                 scrape::page_lines(&mut connection)?;
-                std::thread::park_timeout(INTERVAL);
+                std::thread::park_timeout(interval);
             }
             Ok(())
         });
