@@ -140,7 +140,8 @@ async fn a_slow_reader_receives_the_state_again_only_if_it_requested_it_before()
     let dropped = metric(&world, "realtime_outbox_dropped_total").await;
     // Larger than the last broadcast, which did not fit.
     track("unread", 300_000).await;
-    assert_eq!(metric(&world, "realtime_outbox_dropped_total").await - dropped, 1.0, "one has missed it");
+    // More often when a part of what waits has found room: the state is tried then.
+    assert!(metric(&world, "realtime_outbox_dropped_total").await > dropped, "one has missed it");
 
     let notice = |frame: &Value| frame[3] == "system";
     let (mut to_asked, mut to_never_asked) =
