@@ -108,7 +108,7 @@ impl ChangesOfTenant {
         }
     }
 
-    /// As [`ask`](Self::ask), repeated while it may succeed later, unless it takes too long. A failure is reported.
+    /// As [`ask`](Self::ask), repeated while it may succeed later; not if it takes too long for several joins. A failure is reported.
     async fn ask_until_answered(
         &self,
         role: &str,
@@ -118,7 +118,7 @@ impl ChangesOfTenant {
             // Without a turn, because all changes wait: behind the checks of many clients that would be long.
             match self.ask(role, joins).await.map_err(CheckFailure::into_failure) {
                 Err(failure)
-                    if failure.code != Code::QueryCanceled
+                    if (failure.code != Code::QueryCanceled || joins.len() == 1)
                         && self.may_ask_again(&self.outages.checks, &failure).await => {}
                 Err(failure) => {
                     self.tenant.reports.record(failure.code.at(Scope::Log), &failure.reason);

@@ -142,6 +142,7 @@ async fn a_check_after_a_change_of_the_table_that_is_slow_concerns_its_own_chann
     let (changes, slow) = start_fast().await;
     let mut ann = changes.subscribed("ann", &json!([filtered("speed=eq.(slow)")])).await;
     let mut bob = changes.subscribed("bob", &table("todos")).await;
+    changes.world().apply(|settings| settings.changes.database_wait = QUERY_TIMEOUT);
     replace_slow(&changes, &slow);
     changes
         .postgres()
