@@ -34,8 +34,9 @@ in which the load balancer applies that.
 {{- ceil $sum | int64 -}}
 {{- end -}}
 
-{{- /* 5 seconds more than the drain: the pod signs off from the other nodes, and writes its last log lines. */ -}}
+{{- /* 10 seconds more than the drain: after it the pod has 5 to sign off from the other nodes (1), to end the internal port (1), and to
+send its last spans (2) and log lines (1). */ -}}
 {{- define "realtime.gracePeriod" -}}
-{{- $needed := add 5 (include "realtime.drainSeconds" . | int64) -}}
+{{- $needed := add 10 (include "realtime.drainSeconds" . | int64) -}}
 {{- .Values.terminationGracePeriodSeconds | default $needed | int64 -}}
 {{- end -}}

@@ -19,8 +19,8 @@
 
 {{- $drain := include "realtime.drainSeconds" . | int -}}
 {{- $grace := include "realtime.gracePeriod" . | int -}}
-{{- if lt $grace (add $drain 1) -}}
-{{- fail (printf "terminationGracePeriodSeconds is %d, but server.drain_delay, server.drain_timeout and server.shutdown_timeout take %d seconds and one more: pods would be killed with clients connected" $grace $drain) -}}
+{{- if lt $grace (add $drain 5) -}}
+{{- fail (printf "terminationGracePeriodSeconds is %d, but server.drain_delay, server.drain_timeout and server.shutdown_timeout take %d seconds, and what follows them up to 5 more: pods would be killed with clients connected" $grace $drain) -}}
 {{- end -}}
 
 {{- range $key := list "server.host" "server.internal.host" -}}
