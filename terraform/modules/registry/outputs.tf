@@ -1,0 +1,17 @@
+output "url" {
+  description = "Address of the repository; an image is this, a colon and its version."
+  value       = aws_ecr_repository.this.repository_url
+}
+
+output "arn" {
+  description = "The repository, for whom pulls from it."
+  value       = aws_ecr_repository.this.arn
+}
+
+output "push" {
+  description = "The commands that build the image and push it, in a clone of this project."
+  value       = <<-TEXT
+    aws ecr get-login-password | docker login --username AWS --password-stdin ${split("/", aws_ecr_repository.this.repository_url)[0]}
+    docker buildx build --platform linux/amd64 --tag ${aws_ecr_repository.this.repository_url}:VERSION --push .
+  TEXT
+}
