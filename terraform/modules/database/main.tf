@@ -1,0 +1,112 @@
+# Aurora PostgreSQL, Serverless v2: the store of tenants, and the database of the default tenant.
+#
+# The password of the owner is made and rotated by RDS; only the migration task reads it. The server has a role of its own.
+
+locals {
+  port  = 5432
+  major = split(".", var.engine_version)[0]
+}
+
+resource "aws_db_subnet_group" "this" {
+  name       = var.name
+  subnet_ids = var.subnet_ids
+  tags       = var.tags
+}
+
+resource "aws_rds_cluster_parameter_group" "this" {
+  name_prefix = "${var.name}-"
+  family      = "aurora-postgresql${local.major}"
+  tags        = var.tags
+
+  # Connections without TLS are refused.
+  parameter {
+    name  = "rds.force_ssl"
+    value = "1"
+  }
+
+  # Messages from SQL and changes of tables are read from the write-ahead log.
+  parameter {
+    name         = "rds.logical_replication"
+    value        = "1"
+    apply_method = "pending-reboot"
+  }
+
+  # Another version has another family. Instances use the old group until they have the new one.
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_rds_cluster" "this" {
+  cluster_identifier              = var.name
+  engine                          = "aurora-postgresql"
+  engine_mode                     = "provisioned"
+  engine_version                  = var.engine_version
+  port                            = local.port
+  database_name                   = var.database_name
+  master_username                 = "postgres"
+  manage_master_user_password     = true
+  db_subnet_group_name            = aws_db_subnet_group.this.name
+  vpc_security_group_ids          = [aws_security_group.this.id]
+  db_cluster_parameter_group_name = aws_rds_cluster_parameter_group.this.name
+  storage_encrypted               = true
+  kms_key_id                      = var.kms_key_arn
+  backup_retention_period         = var.backup_days
+  copy_tags_to_snapshot           = true
+  deletion_protection             = var.deletion_protection
+  skip_final_snapshot             = false
+  final_snapshot_identifier       = "${var.name}-final"
+  enabled_cloudwatch_logs_exports = ["postgresql"]
+  tags                            = var.tags
+  depends_on                      = [aws_cloudwatch_log_group.this]
+
+  serverlessv2_scaling_configuration {
+    min_capacity = var.min_capacity
+    max_capacity = var.max_capacity
+  }
+}
+
+# The first one writes; another one takes over when it fails.
+resource "aws_rds_cluster_instance" "this" {
+  count                        = var.instances
+  identifier                   = "${var.name}-${count.index}"
+  cluster_identifier           = aws_rds_cluster.this.id
+  engine                       = aws_rds_cluster.this.engine
+  engine_version               = aws_rds_cluster.this.engine_version
+  instance_class               = "db.serverless"
+  publicly_accessible          = false
+  auto_minor_version_upgrade   = true
+  performance_insights_enabled = true
+  copy_tags_to_snapshot        = true
+  # Those with the same value as the writer are the first to take over.
+  promotion_tier = 0
+  tags           = var.tags
+}
+
+# Made here, because RDS would make one that keeps everything forever.
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/aws/rds/cluster/${var.name}/postgresql"
+  retention_in_days = var.log_retention_days
+  tags              = var.tags
+}
+
+resource "aws_security_group" "this" {
+  name_prefix = "${var.name}-database-"
+  description = "Who may connect to the database of ${var.name}"
+  vpc_id      = var.vpc_id
+  tags        = merge(var.tags, { Name = "${var.name}-database" })
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "client" {
+  for_each                     = var.clients
+  security_group_id            = aws_security_group.this.id
+  description                  = "PostgreSQL, from ${each.key}"
+  referenced_security_group_id = each.value
+  ip_protocol                  = "tcp"
+  from_port                    = local.port
+  to_port                      = local.port
+}

@@ -1,0 +1,58 @@
+# The database: what the server needs of it, what protects it.
+
+mock_provider "aws" {
+  source          = "../../tests/mocks"
+  override_during = plan
+}
+
+variables {
+  name       = "example"
+  vpc_id     = "vpc-1"
+  subnet_ids = ["subnet-1", "subnet-2"]
+  clients    = { server = "sg-1" }
+}
+
+run "cluster" {
+  command = plan
+
+  assert {
+    condition     = anytrue([for each in aws_rds_cluster_parameter_group.this.parameter : each.name == "rds.logical_replication" && each.value == "1" && each.apply_method == "pending-reboot"])
+    error_message = "Without logical replication there are no messages from SQL and no changes of tables."
+  }
+  assert {
+    condition     = anytrue([for each in aws_rds_cluster_parameter_group.this.parameter : each.name == "rds.force_ssl" && each.value == "1"])
+    error_message = "The database accepts connections without TLS."
+  }
+  assert {
+    condition     = aws_rds_cluster_parameter_group.this.family == "aurora-postgresql16"
+    error_message = "The parameters are of another version than the cluster."
+  }
+  assert {
+    condition     = aws_rds_cluster.this.manage_master_user_password == true && aws_rds_cluster.this.master_password == null
+    error_message = "RDS does not make and rotate the password of the owner."
+  }
+  assert {
+    condition     = aws_rds_cluster.this.storage_encrypted && aws_rds_cluster.this.deletion_protection && !aws_rds_cluster.this.skip_final_snapshot
+    error_message = "The database is not encrypted, or is deleted too easily."
+  }
+  assert {
+    condition     = aws_rds_cluster.this.backup_retention_period == 14
+    error_message = "Backups are not kept for two weeks."
+  }
+  assert {
+    condition     = length(aws_rds_cluster_instance.this) == 2 && alltrue([for each in aws_rds_cluster_instance.this : each.instance_class == "db.serverless" && each.publicly_accessible == false && each.promotion_tier == 0])
+    error_message = "There is no second instance that could take over, or one is public."
+  }
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.client["server"].referenced_security_group_id == "sg-1" && aws_vpc_security_group_ingress_rule.client["server"].from_port == 5432
+    error_message = "The server cannot connect."
+  }
+  assert {
+    condition     = aws_secretsmanager_secret_version.role.secret_string == null
+    error_message = "The password of the role is in the state."
+  }
+  assert {
+    condition     = output.connection.owner_password_arn == "arn:aws:secretsmanager:eu-central-1:123456789012:secret:owner"
+    error_message = "The secret of the owner is not that of RDS."
+  }
+}
