@@ -1,0 +1,79 @@
+# The cache: TLS, a password, a replica in another zone, and what is refused.
+
+mock_provider "aws" {
+  source          = "../../tests/mocks"
+  override_during = plan
+}
+
+variables {
+  name       = "example"
+  vpc_id     = "vpc-1"
+  subnet_ids = ["subnet-1", "subnet-2"]
+  clients    = { server = "sg-1" }
+}
+
+run "replication_group" {
+  command = plan
+
+  assert {
+    condition     = aws_elasticache_replication_group.this.transit_encryption_enabled && aws_elasticache_replication_group.this.transit_encryption_mode == "required"
+    error_message = "The cache accepts connections without TLS."
+  }
+  assert {
+    condition     = tobool(aws_elasticache_replication_group.this.at_rest_encryption_enabled)
+    error_message = "What the cache stores is not encrypted."
+  }
+  assert {
+    condition     = aws_elasticache_replication_group.this.multi_az_enabled && aws_elasticache_replication_group.this.automatic_failover_enabled && aws_elasticache_replication_group.this.num_cache_clusters == 2
+    error_message = "Nothing takes over when the primary fails."
+  }
+  assert {
+    condition     = anytrue([for each in aws_elasticache_parameter_group.this.parameter : each.name == "maxmemory-policy" && each.value == "noeviction"])
+    error_message = "Presence could be evicted."
+  }
+  assert {
+    condition     = aws_elasticache_user.server.no_password_required != true && aws_elasticache_user.server.passwords == null
+    error_message = "The user has no password, or it is in the state."
+  }
+  assert {
+    condition     = aws_elasticache_user.server.engine == aws_elasticache_replication_group.this.engine && aws_elasticache_user_group.this.engine == aws_elasticache_replication_group.this.engine
+    error_message = "The user is of another engine than the cache."
+  }
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.client["server"].referenced_security_group_id == "sg-1" && aws_vpc_security_group_ingress_rule.client["server"].from_port == 6379
+    error_message = "The server cannot connect."
+  }
+}
+
+run "a_name_with_two_hyphens_is_refused" {
+  command = plan
+  variables {
+    name = "real--time"
+  }
+  expect_failures = [var.name]
+}
+
+run "one_subnet_is_refused" {
+  command = plan
+  variables {
+    subnet_ids = ["subnet-1"]
+  }
+  expect_failures = [var.subnet_ids]
+}
+
+run "no_replica_is_refused" {
+  command = plan
+  variables {
+    nodes = 1
+  }
+  expect_failures = [var.nodes]
+}
+
+run "a_type_of_another_service_is_refused" {
+  command = plan
+  variables {
+    node_type = "m7g.large"
+  }
+  expect_failures = [var.node_type]
+}
+

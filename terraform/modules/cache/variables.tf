@@ -1,0 +1,60 @@
+variable "name" {
+  description = "Name of the cache, such as `realtime`."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,19}$", var.name)) && !can(regex("--|-$", var.name))
+    error_message = "name has 1 to 20 small letters, digits and single hyphens, and begins with a letter."
+  }
+}
+
+variable "vpc_id" {
+  description = "The network."
+  type        = string
+}
+
+variable "subnet_ids" {
+  description = "Subnets in at least two zones."
+  type        = list(string)
+  validation {
+    condition     = length(var.subnet_ids) >= 2
+    error_message = "subnet_ids has subnets of at least two zones, so that a replica in another one can take over."
+  }
+}
+
+variable "clients" {
+  description = "Security groups that may connect, each under a name."
+  type        = map(string)
+  default     = {}
+}
+
+variable "node_type" {
+  description = "Size of each node."
+  type        = string
+  default     = "cache.t4g.small"
+  validation {
+    condition     = can(regex("^cache\\.[a-z0-9]+\\.[a-z0-9]+$", var.node_type))
+    error_message = "node_type is a type of ElastiCache, such as cache.t4g.small."
+  }
+}
+
+variable "nodes" {
+  description = "The primary and its replicas."
+  type        = number
+  default     = 2
+  validation {
+    condition     = var.nodes >= 2 && var.nodes <= 6 && floor(var.nodes) == var.nodes
+    error_message = "nodes is from 2 to 6: without a replica there is nothing to fail over to."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "Key that encrypts what is stored. Null: those of AWS for the account."
+  type        = string
+  default     = null
+}
+
+variable "tags" {
+  description = "Tags of everything that can have them."
+  type        = map(string)
+  default     = {}
+}
