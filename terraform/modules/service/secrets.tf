@@ -1,0 +1,73 @@
+# Secrets of the server that no other module has. Each is a file in the folder of the settings, because a variable cannot change
+# while a task runs; a secret that signs tokens may have several lines, so that it can be rotated without an interruption.
+
+locals {
+  jwt_secret_arn = coalesce(var.jwt_secret_arn, one(aws_secretsmanager_secret.jwt[*].arn))
+  # File below /run/realtime → the secret, and what the file has before and after it (settings.sh).
+  secret_files = {
+    jwt               = { arn = local.jwt_secret_arn, around = [] }
+    operators         = { arn = aws_secretsmanager_secret.operators.arn, around = [] }
+    encryption-key    = { arn = aws_secretsmanager_secret.encryption_key.arn, around = [] }
+    database-password = { arn = var.database.password_arn, around = [] }
+    redis-url         = { arn = var.redis.password_arn, around = ["rediss://${var.redis.user}:", "@${var.redis.host}:${var.redis.port}"] }
+  }
+}
+
+data "aws_secretsmanager_random_password" "jwt" {
+  password_length     = 64
+  exclude_punctuation = true
+}
+
+resource "aws_secretsmanager_secret" "jwt" {
+  count       = var.jwt_secret_arn == null ? 1 : 0
+  name_prefix = "${var.name}-jwt-"
+  description = "Signs the tokens of clients of ${var.name}; one secret a line"
+  kms_key_id  = var.kms_key_arn
+  tags        = var.tags
+}
+
+resource "aws_secretsmanager_secret_version" "jwt" {
+  count                    = var.jwt_secret_arn == null ? 1 : 0
+  secret_id                = aws_secretsmanager_secret.jwt[0].id
+  secret_string_wo         = data.aws_secretsmanager_random_password.jwt.random_password
+  secret_string_wo_version = 1
+}
+
+data "aws_secretsmanager_random_password" "operators" {
+  password_length     = 64
+  exclude_punctuation = true
+}
+
+resource "aws_secretsmanager_secret" "operators" {
+  name_prefix = "${var.name}-operators-"
+  description = "Signs the tokens of operators of ${var.name}; one secret a line"
+  kms_key_id  = var.kms_key_arn
+  tags        = var.tags
+}
+
+resource "aws_secretsmanager_secret_version" "operators" {
+  secret_id                = aws_secretsmanager_secret.operators.id
+  secret_string_wo         = data.aws_secretsmanager_random_password.operators.random_password
+  secret_string_wo_version = 1
+}
+
+# Exactly 32 bytes, as AES-256 has them.
+data "aws_secretsmanager_random_password" "encryption_key" {
+  password_length     = 32
+  exclude_punctuation = true
+}
+
+# Without it the secrets of stored tenants cannot be read; so it can be restored for 30 days after it was deleted.
+resource "aws_secretsmanager_secret" "encryption_key" {
+  name_prefix             = "${var.name}-encryption-key-"
+  description             = "Encrypts the secrets of stored tenants of ${var.name}"
+  kms_key_id              = var.kms_key_arn
+  recovery_window_in_days = 30
+  tags                    = var.tags
+}
+
+resource "aws_secretsmanager_secret_version" "encryption_key" {
+  secret_id                = aws_secretsmanager_secret.encryption_key.id
+  secret_string_wo         = data.aws_secretsmanager_random_password.encryption_key.random_password
+  secret_string_wo_version = 1
+}

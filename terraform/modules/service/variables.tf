@@ -1,0 +1,236 @@
+variable "name" {
+  description = "Name of cluster, service and task, and value of the dimension `service` of all metrics."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,19}$", var.name))
+    error_message = "name has 1 to 20 small letters, digits and hyphens, and begins with a letter."
+  }
+}
+
+variable "vpc_id" {
+  description = "The network."
+  type        = string
+}
+
+variable "subnet_ids" {
+  description = "Private subnets with a way to the internet, in at least two zones."
+  type        = list(string)
+  validation {
+    condition     = length(var.subnet_ids) >= 2
+    error_message = "subnet_ids has subnets of at least two zones, so that the tasks of one remain when the other fails."
+  }
+}
+
+variable "image" {
+  description = "The image, with its version or its digest."
+  type        = string
+  validation {
+    condition     = can(regex("^[^:@ ]+(:[0-9]+/[^:@ ]+)?(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$", var.image)) && !endswith(var.image, ":latest")
+    error_message = "image ends with a version or a digest, such as :0.1.0, and not with :latest, which is another image tomorrow."
+  }
+}
+
+variable "config" {
+  description = "The text of config.toml, without secrets. A change is applied by running tasks."
+  type        = string
+  validation {
+    condition     = length(var.config) > 0 && length(var.config) < 1000000
+    error_message = "config is the text of a file: file(\"config.toml\"). An empty one is refused by the server."
+  }
+  validation {
+    condition     = !can(regex("(?m)^\\s*(jwt_secret|jwt_secrets|password|encryption_key|redis_url)\\s*=", var.config))
+    error_message = "config has no secrets, because it is in the state: they are in Secrets Manager."
+  }
+}
+
+variable "public_url" {
+  description = "The address of clients, such as `wss://realtime.example.com`."
+  type        = string
+  validation {
+    condition     = can(regex("^wss://[^/]+", var.public_url))
+    error_message = "public_url begins with wss://, because the load balancer terminates TLS."
+  }
+}
+
+variable "target_group_arn" {
+  description = "The target group in which tasks are registered."
+  type        = string
+}
+
+variable "load_balancer" {
+  description = "The security group of the load balancer, and the networks of its own addresses, which send PROXY headers."
+  type        = object({ security_group_id = string, cidrs = list(string) })
+  validation {
+    condition     = length(var.load_balancer.cidrs) > 0 && alltrue([for cidr in var.load_balancer.cidrs : can(cidrhost(cidr, 0))])
+    error_message = "load_balancer.cidrs are networks, such as 10.0.0.0/20: without one every PROXY header is refused, and with it every client."
+  }
+}
+
+variable "operators" {
+  description = "Security groups that may reach the internal port (metrics, status, administration), each under a name."
+  type        = map(string)
+  default     = {}
+}
+
+variable "database" {
+  description = "The output `connection` of the module `database`."
+  type = object({
+    host               = string
+    port               = number
+    database           = string
+    role               = string
+    password_arn       = string
+    owner              = string
+    owner_password_arn = string
+  })
+}
+
+variable "redis" {
+  description = "The output `connection` of the module `cache`."
+  type = object({
+    host         = string
+    port         = number
+    user         = string
+    password_arn = string
+  })
+}
+
+variable "jwt_secret_arn" {
+  description = "The secret that signs the tokens of clients, one a line. Null: one is made."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.jwt_secret_arn == null || can(regex("^arn:aws[a-z-]*:secretsmanager:", var.jwt_secret_arn))
+    error_message = "jwt_secret_arn is the ARN of a secret in Secrets Manager, or null for a new one. The secret itself does not belong here."
+  }
+}
+
+variable "cpu" {
+  description = "CPU of a task, in units of which 1,024 are one processor."
+  type        = number
+  default     = 1024
+}
+
+variable "memory" {
+  description = "Memory of a task in MiB, of which 256 are for the container that fetches settings."
+  type        = number
+  default     = 4096
+  validation {
+    condition = contains(lookup({
+      "512"  = [for gib in range(1, 5) : gib * 1024]
+      "1024" = [for gib in range(2, 9) : gib * 1024]
+      "2048" = [for gib in range(4, 17) : gib * 1024]
+      "4096" = [for gib in range(8, 31) : gib * 1024]
+      "8192" = [for gib in range(16, 61, 4) : gib * 1024]
+    }, tostring(var.cpu), []), var.memory)
+    error_message = "cpu and memory are a pair that Fargate has: 512 with 1024 to 4096, 1024 with 2048 to 8192, 2048 with 4096 to 16384, 4096 with 8192 to 30720, 8192 with 16384 to 61440 in steps of 4096."
+  }
+}
+
+variable "tasks" {
+  description = "The fewest and the most tasks."
+  type        = object({ min = number, max = number })
+  default     = { min = 2, max = 8 }
+  validation {
+    condition     = var.tasks.min >= 2 && var.tasks.max >= var.tasks.min
+    error_message = "tasks.min is at least 2, so that clients have another task when one fails, and tasks.max is not below it."
+  }
+}
+
+variable "max_connections" {
+  description = "WebSockets of a task; scaling aims at six tenths of it."
+  type        = number
+  default     = 16384
+  validation {
+    condition     = var.max_connections >= 100 && var.max_connections <= 60000
+    error_message = "max_connections is from 100 to 60000: a task of Fargate has at most 65,535 open files, and some are for other purposes."
+  }
+}
+
+variable "drain" {
+  description = "Seconds of server.drain_delay, server.drain_timeout and server.shutdown_timeout, the same as those of the module `edge`."
+  type        = object({ delay = number, timeout = number, shutdown = number })
+  default     = { delay = 20, timeout = 60, shutdown = 5 }
+  validation {
+    condition     = var.drain.delay + var.drain.timeout + var.drain.shutdown + 10 < 120
+    error_message = "drain is less than 110 seconds in all: Fargate ends a task 120 seconds after SIGTERM, and the server needs 10 after the drain."
+  }
+  validation {
+    condition     = var.drain.delay >= 5 && var.drain.timeout >= 1 && var.drain.shutdown >= 1
+    error_message = "drain.delay is at least 5 seconds, drain.timeout and drain.shutdown at least 1."
+  }
+}
+
+variable "ping_interval" {
+  description = "Seconds of server.ping_interval."
+  type        = number
+  default     = 30
+  validation {
+    condition     = var.ping_interval >= 1 && var.ping_interval < 120
+    error_message = "ping_interval is below 120 seconds (server.idle_timeout), and so below the 350 after which a TLS listener of a Network Load Balancer drops an idle connection."
+  }
+}
+
+variable "namespace" {
+  description = "Namespace of the metrics in CloudWatch."
+  type        = string
+  default     = "Realtime"
+  validation {
+    condition     = !startswith(var.namespace, "AWS/")
+    error_message = "namespace does not begin with AWS/, where only AWS sends metrics."
+  }
+}
+
+variable "settings_interval" {
+  description = "Seconds between two looks at settings and secrets. Each look costs a request for each of them."
+  type        = number
+  default     = 30
+  validation {
+    condition     = var.settings_interval >= 5 && var.settings_interval <= 600
+    error_message = "settings_interval is from 5 to 600 seconds."
+  }
+}
+
+variable "settings_image" {
+  description = "An image with the AWS CLI, curl and a shell."
+  type        = string
+  default     = "public.ecr.aws/aws-cli/aws-cli:2.31.29"
+}
+
+variable "psql_image" {
+  description = "An image with psql 15 or later, wget and a shell."
+  type        = string
+  default     = "public.ecr.aws/docker/library/postgres:17-alpine"
+}
+
+variable "database_ca_url" {
+  description = "Where the certificates are that sign those of the database."
+  type        = string
+  default     = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+  validation {
+    condition     = startswith(var.database_ca_url, "https://")
+    error_message = "database_ca_url begins with https://, so that the certificates are those of AWS."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "Key that encrypts secrets and logs; its policy allows CloudWatch Logs to use it. Null: those of AWS for the account."
+  type        = string
+  default     = null
+}
+
+variable "log_retention_days" {
+  description = "Days that log lines of the tasks are kept."
+  type        = number
+  default     = 30
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096], var.log_retention_days)
+    error_message = "log_retention_days is one of the periods of CloudWatch Logs, such as 30, 90 or 365."
+  }
+}
+
+variable "tags" {
+  description = "Tags of everything that can have them."
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,10 @@
+terraform {
+  # Write-only arguments, by which passwords stay out of the state, need 1.11.
+  required_version = ">= 1.11"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.0"
+    }
+  }
+}
