@@ -1,0 +1,133 @@
+# The service: how tasks stop, what they may do, and what they have.
+
+mock_provider "aws" {
+  source          = "../../tests/mocks"
+  override_during = plan
+}
+
+variables {
+  name             = "example"
+  vpc_id           = "vpc-1"
+  subnet_ids       = ["subnet-1", "subnet-2"]
+  image            = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/realtime-server:0.1.0"
+  config           = "[limits]\n"
+  public_url       = "wss://realtime.example.com"
+  target_group_arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/example/0123456789abcdef"
+  load_balancer    = { security_group_id = "sg-1", cidrs = ["10.0.0.0/20", "10.0.16.0/20"] }
+  redis = {
+    host         = "redis.example.com"
+    port         = 6379
+    user         = "realtime"
+    password_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:redis"
+  }
+  database = {
+    host               = "database.example.com"
+    port               = 5432
+    database           = "realtime"
+    role               = "realtime"
+    password_arn       = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:role"
+    owner              = "postgres"
+    owner_password_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:owner"
+  }
+}
+
+run "stop" {
+  command = plan
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.server.container_definitions)[0].stopTimeout > 20 + 60 + 5 && jsondecode(aws_ecs_task_definition.server.container_definitions)[0].stopTimeout < 120
+    error_message = "A task is ended before it has drained, or is given more time than Fargate has."
+  }
+  assert {
+    condition     = aws_ecs_service.this.deployment_minimum_healthy_percent == 100 && aws_ecs_service.this.deployment_maximum_percent == 200
+    error_message = "A deployment stops tasks before others are there."
+  }
+  assert {
+    condition     = one(aws_ecs_service.this.deployment_circuit_breaker).enable && one(aws_ecs_service.this.deployment_circuit_breaker).rollback
+    error_message = "A version that does not start is not rolled back."
+  }
+}
+
+run "containers" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for each in concat(jsondecode(aws_ecs_task_definition.server.container_definitions), jsondecode(aws_ecs_task_definition.migration.container_definitions)) : each.readonlyRootFilesystem && !each.privileged && each.linuxParameters.capabilities.drop == ["ALL"]])
+    error_message = "A container can write to its root, or has capabilities."
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.server.container_definitions)[0].user == "10001:10001" && aws_ecs_service.this.enable_execute_command == false
+    error_message = "The server is root, or can be entered."
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.server.container_definitions)[0].dependsOn == [{ containerName = "settings", condition = "HEALTHY" }]
+    error_message = "The server starts before its settings are there."
+  }
+  assert {
+    condition     = !contains(keys(jsondecode(aws_ecs_task_definition.server.container_definitions)[0]), "secrets")
+    error_message = "A secret of the server is injected, and cannot be rotated while it runs."
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.server.container_definitions)[0].mountPoints[0].readOnly
+    error_message = "The server can change its own settings."
+  }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.migration.container_definitions)[1].dependsOn == [{ containerName = "role", condition = "SUCCESS" }]
+    error_message = "Tables are made before there is a role."
+  }
+}
+
+run "network" {
+  command = plan
+
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.clients.referenced_security_group_id == "sg-1" && aws_vpc_security_group_ingress_rule.clients.from_port == 8080 && aws_vpc_security_group_ingress_rule.clients.to_port == 8080
+    error_message = "Others than the load balancer reach the port of the clients."
+  }
+  assert {
+    condition     = length(aws_vpc_security_group_ingress_rule.operators) == 0
+    error_message = "The internal port is open, and was not asked for."
+  }
+  assert {
+    condition     = one(aws_ecs_service.this.network_configuration).assign_public_ip == false
+    error_message = "Tasks have public addresses."
+  }
+}
+
+run "scaling" {
+  command = plan
+
+  assert {
+    condition     = one(aws_appautoscaling_policy.connections.target_tracking_scaling_policy_configuration).target_value == 9830
+    error_message = "Scaling does not leave room for the clients of a task that fails."
+  }
+  assert {
+    condition     = one(one(aws_appautoscaling_policy.connections.target_tracking_scaling_policy_configuration).customized_metric_specification).metric_name == "phoenix_connections_active"
+    error_message = "Scaling looks at another metric."
+  }
+  assert {
+    condition     = aws_appautoscaling_target.this.min_capacity == 2
+    error_message = "A task could be alone."
+  }
+}
+
+run "a_secret_is_made_unless_one_is_given" {
+  command = plan
+
+  assert {
+    condition     = length(aws_secretsmanager_secret.jwt) == 1
+    error_message = "There is no secret for the tokens of clients."
+  }
+}
+
+run "a_secret_that_is_given_is_used" {
+  command = plan
+  variables {
+    jwt_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given"
+  }
+  assert {
+    condition     = length(aws_secretsmanager_secret.jwt) == 0 && output.jwt_secret_arn == "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given"
+    error_message = "Another secret is used."
+  }
+}
+
