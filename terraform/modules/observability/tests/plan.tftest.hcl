@@ -1,0 +1,115 @@
+# Alarms and dashboard: every condition of the file becomes an alarm, and what is refused.
+
+mock_provider "aws" {
+  source          = "../../tests/mocks"
+  override_during = plan
+}
+
+variables {
+  name        = "example"
+  alarms_file = "../../../infra/monitoring/cloudwatch-alarms.json"
+  dimensions  = { service = "example" }
+}
+
+run "alarms" {
+  command = plan
+
+  assert {
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([for alarm in jsondecode(file(var.alarms_file)).alarms : alarm.alert if try(alarm.requires, "") != "tls"])
+    error_message = "An alarm is missing. TLS ends at the load balancer, so those about the server's own are left out."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length([for query in alarm.metric_query : query if query.return_data]) == 1])
+    error_message = "An alarm compares more than one value, or none."
+  }
+  assert {
+    condition = alltrue(flatten([for alarm in aws_cloudwatch_metric_alarm.this : [
+      for query in alarm.metric_query : [for metric in query.metric : metric.namespace == "Realtime" && metric.dimensions["service"] == "example"]
+    ]]))
+    error_message = "A metric has another namespace or other dimensions than the server sends."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : length(alarm.alarm_actions) == 1 && length(alarm.ok_actions) == 1])
+    error_message = "An alarm notifies of nothing."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["RealtimeAbsent"].treat_missing_data == "breaching" && aws_cloudwatch_metric_alarm.this["RealtimeJoinsFail"].datapoints_to_alarm == 10
+    error_message = "An alarm is not as the file has it."
+  }
+}
+
+run "without_databases_of_tenants" {
+  command = plan
+  variables {
+    tenant_databases = false
+  }
+  assert {
+    condition     = !contains(keys(aws_cloudwatch_metric_alarm.this), "RealtimeChangesBehind") && contains(keys(aws_cloudwatch_metric_alarm.this), "RealtimeBusDown")
+    error_message = "Alarms about databases are those that are left out."
+  }
+}
+
+run "dashboard" {
+  command = plan
+
+  assert {
+    condition = alltrue(flatten([for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : [
+      for metric in widget.properties.metrics : metric[0] == "Realtime" && metric[2] == "service" && metric[3] == "example"
+    ]]))
+    error_message = "A line has another namespace or other dimensions than the server sends."
+  }
+  assert {
+    condition     = length(distinct([for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : "${widget.x} ${widget.y}"])) == length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets)
+    error_message = "Graphs cover each other."
+  }
+}
+
+run "the_topic_has_a_key_that_alarms_may_use" {
+  command = plan
+
+  assert {
+    condition     = aws_sns_topic.alarms.kms_master_key_id != "alias/aws/sns" && aws_kms_key.alarms.enable_key_rotation
+    error_message = "With the key of AWS for topics alarms notify of nothing."
+  }
+}
+
+run "a_name_with_capitals_is_refused" {
+  command = plan
+  variables {
+    name = "Example"
+  }
+  expect_failures = [var.name]
+}
+
+run "a_file_without_alarms_is_refused" {
+  command = plan
+  variables {
+    alarms_file = "../../config.toml"
+  }
+  expect_failures = [var.alarms_file]
+}
+
+run "a_namespace_of_aws_is_refused" {
+  command = plan
+  variables {
+    namespace = "AWS/ECS"
+  }
+  expect_failures = [var.namespace]
+}
+
+run "an_address_without_a_host_is_refused" {
+  command = plan
+  variables {
+    emails = ["operators"]
+  }
+  expect_failures = [var.emails]
+}
+
+run "too_many_dimensions_is_refused" {
+  command = plan
+  variables {
+    dimensions = { for index in range(21) : "d${index}" => "x" }
+  }
+  expect_failures = [var.dimensions]
+}
+
