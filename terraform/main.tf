@@ -1,0 +1,96 @@
+# Realtime Server on AWS: five variables, and all of its modules. For other needs (a network that exists, other sizes, several
+# regions) call the modules from a root of your own; this one is the example.
+
+locals {
+  name = "realtime"
+
+  size = {
+    small = {
+      task      = { cpu = 512, memory = 2048, max_connections = 5000, count = { min = 2, max = 4 } }
+      database  = { min = 0.5, max = 2 }
+      node_type = "cache.t4g.small"
+    }
+    medium = {
+      task      = { cpu = 1024, memory = 4096, max_connections = 16384, count = { min = 2, max = 8 } }
+      database  = { min = 1, max = 8 }
+      node_type = "cache.m7g.large"
+    }
+    large = {
+      task      = { cpu = 4096, memory = 16384, max_connections = 40000, count = { min = 3, max = 12 } }
+      database  = { min = 2, max = 32 }
+      node_type = "cache.m7g.xlarge"
+    }
+  }[var.size]
+
+  # The load balancer waits longer than the server drains, and both have to mean the same drain.
+  drain = { delay = 20, timeout = 60, shutdown = 5 }
+}
+
+module "registry" {
+  source = "./modules/registry"
+  name   = "${local.name}-server"
+}
+
+module "network" {
+  source = "./modules/network"
+  name   = local.name
+}
+
+module "database" {
+  source       = "./modules/database"
+  name         = local.name
+  vpc_id       = module.network.vpc_id
+  subnet_ids   = module.network.isolated_subnet_ids
+  clients      = { server = module.service.security_group_id }
+  min_capacity = local.size.database.min
+  max_capacity = local.size.database.max
+}
+
+module "cache" {
+  source     = "./modules/cache"
+  name       = local.name
+  vpc_id     = module.network.vpc_id
+  subnet_ids = module.network.isolated_subnet_ids
+  clients    = { server = module.service.security_group_id }
+  node_type  = local.size.node_type
+}
+
+module "edge" {
+  source       = "./modules/edge"
+  name         = local.name
+  vpc_id       = module.network.vpc_id
+  subnet_ids   = module.network.public_subnet_ids
+  target_cidrs = module.network.private_cidrs
+  domain       = var.domain
+  drain        = local.drain
+}
+
+module "service" {
+  source           = "./modules/service"
+  name             = local.name
+  vpc_id           = module.network.vpc_id
+  subnet_ids       = module.network.private_subnet_ids
+  image            = var.image
+  config           = file("${path.root}/config.toml")
+  public_url       = "wss://${var.domain.name}"
+  target_group_arn = module.edge.target_group_arn
+  load_balancer = {
+    security_group_id = module.edge.security_group_id
+    cidrs             = module.network.public_cidrs
+  }
+  database        = module.database.connection
+  redis           = module.cache.connection
+  jwt_secret_arn  = var.jwt_secret_arn
+  cpu             = local.size.task.cpu
+  memory          = local.size.task.memory
+  max_connections = local.size.task.max_connections
+  tasks           = local.size.task.count
+  drain           = local.drain
+}
+
+module "observability" {
+  source      = "./modules/observability"
+  name        = local.name
+  alarms_file = "${path.module}/../infra/monitoring/cloudwatch-alarms.json"
+  dimensions  = module.service.dimensions
+}

@@ -1,0 +1,34 @@
+output "endpoint" {
+  description = "The address of clients."
+  value       = module.edge.endpoint
+}
+
+output "repository" {
+  description = "The repository of the image."
+  value       = module.registry.url
+}
+
+output "push" {
+  description = "The commands that build the image and push it, in a clone of this project."
+  value       = module.registry.push
+}
+
+output "token" {
+  description = "The command that makes a token for a client."
+  value       = "JWT_SECRET=$(aws secretsmanager get-secret-value --region ${var.region} --secret-id ${module.service.jwt_secret_arn} --query SecretString --output text | tail -n 1) realtime-server token --sub ann"
+}
+
+output "alarms" {
+  description = "The topic of the alarms. They are sent to no address until there is a subscription: aws sns subscribe --protocol email."
+  value       = module.observability.topic_arn
+}
+
+output "dashboard" {
+  description = "Address of the dashboard."
+  value       = module.observability.dashboard
+}
+
+output "log_group" {
+  description = "The log of all tasks: aws logs tail."
+  value       = module.service.log_group
+}

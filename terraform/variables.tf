@@ -1,0 +1,34 @@
+variable "region" {
+  description = "Region of everything, such as `eu-central-1`."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region is the name of a region, such as eu-central-1."
+  }
+}
+
+variable "domain" {
+  description = "The name of the server, and the id of the zone in Route 53 that it belongs to: `{ name = \"realtime.example.com\", zone_id = \"Z…\" }`."
+  type        = object({ name = string, zone_id = string })
+}
+
+variable "image" {
+  description = "The image, with its version: the output `repository`, a colon and what it was pushed as."
+  type        = string
+}
+
+variable "jwt_secret_arn" {
+  description = "The secret in Secrets Manager that signs the tokens of clients, one a line. Null: one is made."
+  type        = string
+  default     = null
+}
+
+variable "size" {
+  description = "`small` for up to 12,000 connections, `medium` for up to 78,000, `large` for up to 288,000, with room for a task that fails."
+  type        = string
+  default     = "small"
+  validation {
+    condition     = contains(["small", "medium", "large"], var.size)
+    error_message = "size is small, medium or large."
+  }
+}
