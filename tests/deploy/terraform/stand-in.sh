@@ -1,0 +1,60 @@
+# What stands for AWS where Terraform runs in the checks: a provider and the AWS CLI. Sourced by the rungs; `work` is their folder.
+# shellcheck shell=bash
+
+: "${work:?}"
+export PYTHONDONTWRITEBYTECODE=1 TF_IN_AUTOMATION=1 TF_INPUT=0 CHECKPOINT_DISABLE=1 TF_CLI_CONFIG_FILE="$work/terraformrc"
+export TF_VAR_region=eu-central-1 TF_VAR_domain='{ name = "realtime.example.com", zone_id = "Z0123456789" }'
+export TF_VAR_image=123456789012.dkr.ecr.eu-central-1.amazonaws.com/realtime-server:0.1.0
+
+# The place of a provider among those of a mirror has the name of the default registry in it, which Terraform prints.
+provider_is_there() {
+    local host version=6.69.1 place
+    cat >"$work/terraformrc" <<RC
+provider_installation {
+  filesystem_mirror {
+    path = "$work/mirror"
+  }
+}
+RC
+    host=$(cd "$ROOT/terraform/modules/registry" && terraform providers | sed -n 's|.*provider\[\(.*\)/hashicorp/aws\].*|\1|p' | head -n 1)
+    place="$work/mirror/$host/hashicorp/aws/$version/linux_amd64"
+    mkdir -p "$place"
+    "$CACHE/provider/bin/python" ./schema.py "$CACHE"/provider/*.whl "$ROOT/terraform" "$work/schema.json"
+    cat >"$place/terraform-provider-aws_v$version" <<PROVIDER
+#!/bin/sh
+SCHEMA="$work/schema.json" exec "$CACHE/provider/bin/python" "$PWD/provider.py"
+PROVIDER
+    chmod +x "$place"/*
+}
+
+# The AWS CLI, as far as run-migration uses it. The exit codes of the containers are in a file.
+aws_cli_is_there() {
+    mkdir "$work/bin"
+    cat >"$work/bin/aws" <<AWS
+#!/bin/sh
+echo "\$2" >>"$work/calls"
+case \$2 in
+run-task) echo arn:aws:ecs:eu-central-1:123456789012:task/realtime/1 ;;
+describe-tasks) cat "$work/codes" ;;
+esac
+AWS
+    chmod +x "$work/bin/aws"
+    echo '0 0' >"$work/codes"
+}
+
+# copy FOLDER: the files of the clone that Terraform reads, without what it has left there.
+copy() {
+    mkdir -p "$1/infra/monitoring"
+    cp "$ROOT/infra/monitoring/cloudwatch-alarms.json" "$1/infra/monitoring/"
+    (cd "$ROOT" && tar -c --exclude .terraform --exclude .terraform.lock.hcl --exclude '*.tfstate*' terraform) | tar -x -C "$1"
+}
+
+# applied FOLDER: applies a copy with the stand-ins, and writes its plan and its state as JSON beside it.
+applied() {
+    cd "$1/terraform" || return
+    terraform init -backend=false >/dev/null
+    terraform plan -no-color -out "$1/plan" >/dev/null
+    terraform show -json "$1/plan" >"$1/plan.json"
+    PATH="$work/bin:$PATH" terraform apply -no-color "$1/plan"
+    terraform show -json >"$1/state.json"
+}
