@@ -9,7 +9,7 @@ const SKIPPED: [&str; 8] =
     ["target", "node_modules", "__pycache__", "corpus", "artifacts", "data", "dist", "secrets"];
 
 /// Extensions of files that hold code, comments or documentation. A script may have none.
-const READ: [&str; 11] = ["rs", "js", "mjs", "ts", "py", "toml", "md", "sh", "yaml", "yml", ""];
+const READ: [&str; 13] = ["rs", "js", "mjs", "ts", "py", "toml", "md", "sh", "tf", "hcl", "yaml", "yml", ""];
 
 /// The text of every source, by its path within the repository.
 pub(crate) fn sources() -> BTreeMap<String, String> {
