@@ -5,7 +5,7 @@
 //! | `publication` | whether tables are published |
 //! | `tables`, `types` | what their columns and keys are, and what values of them are in JSON |
 //! | `rights`, `row_rights` | what roles may read of them, and for whom policies have to be asked |
-//! | `check` | whether a subscription fits the tables |
+//! | `check`, `check_question`, `check_answer`, `checked_binding` | whether subscriptions fit the tables |
 //! | `visibility` | which rows clients may see now |
 //! | `comparison`, `comparisons`, `comparison_progress` | whether filters hold that only the database can evaluate |
 //! | `present_values` | what the log does not have of rows |
@@ -15,6 +15,9 @@
 //! answer is kept: who asks knows what makes it invalid.
 
 mod check;
+mod check_answer;
+mod check_question;
+mod checked_binding;
 mod comparison;
 mod comparison_progress;
 mod comparisons;
@@ -38,7 +41,8 @@ use sqlx::PgConnection;
 
 use super::{DatabaseFailure, TenantDatabase};
 
-pub use self::check::{CheckedBinding, CheckedFilter, CheckedJoin, CheckedTable};
+pub use self::check::CheckedJoin;
+pub use self::checked_binding::{CheckedBinding, CheckedFilter, CheckedTable};
 pub use self::comparison::{Compared, Comparison, NotCompared};
 pub use self::json_values::TypedText;
 pub use self::logged_rows::{Hindrance, LoggedRows, LookupError, RowValues};
