@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::excluded::Excluded;
+use super::filters_in_time::{ComparedFilter, FilterKey};
 use super::log_change::LogChange;
 use super::matching::{AskedComparison, Candidate, Match, Matches};
-use super::slow_filters::{ComparedFilter, Exclusion, FilterSource};
+use super::slow_filters::{Exclusion, FilterSource};
 use super::tenant_changes::ChangesOfTenant;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{Compared, Comparison, NotCompared};
@@ -87,17 +88,21 @@ async fn compare(
     };
     database.tenant.metrics.database().changes_comparisons.increment(questions.len() as u64);
     let (mut slow, mut slow_places, now) = (HashSet::new(), HashMap::new(), Instant::now());
+    let mut new_in_time = HashMap::new();
     for ((filter, _, places), result) in asked.into_iter().zip(found) {
         if note(database, filter, &result, excluded) {
             slow.insert(filter);
         }
         if slow.contains(filter) {
             slow_places.extend(places.iter().map(|place| (*place, filter)));
-        } else if !matches!(result, Err(NotCompared::TooSlow | NotCompared::Unasked)) {
-            excluded.slow_filters.note_in_time(filter, now);
+        } else if !matches!(result, Err(NotCompared::TooSlow | NotCompared::Unasked))
+            && let Some(key) = excluded.in_time.renew(filter, now)
+        {
+            new_in_time.extend(places.iter().map(|place| (*place, key)));
         }
         places.iter().for_each(|place| results[*place].clone_from(&result));
     }
+    note_in_time(matches, &new_in_time, excluded);
     note_sources(database, (changes, matches), (&slow_places, max_slow), excluded);
     Ok(results)
 }
@@ -123,7 +128,7 @@ fn wanted((changes, matches): (&[LogChange<'_>], &Matches), excluded: &Excluded,
     };
     let of_clients: Vec<Exclusion> = matches.candidates.iter().map(of_client).collect();
     let is_in_time = |comparison: &AskedComparison| {
-        compared(comparison, changes).is_some_and(|(filter, _)| slow.is_in_time(&filter))
+        compared(comparison, changes).is_some_and(|(filter, _)| excluded.in_time.contains(&filter))
     };
     let are_in_time: Vec<bool> = matches.comparisons.iter().map(is_in_time).collect();
     let mut wanted = vec![false; matches.comparisons.len()];
@@ -157,6 +162,21 @@ fn note(
             true
         }
         _ => false,
+    }
+}
+
+/// Notes filters that were answered in time, by their comparisons, of clients that have them.
+fn note_in_time(matches: &Matches, in_time: &HashMap<usize, FilterKey>, excluded: &mut Excluded) {
+    if in_time.is_empty() {
+        return;
+    }
+    let now = Instant::now();
+    for asked in &matches.asked {
+        let Some(key) = in_time.get(&(asked.comparison as usize)) else { continue };
+        let candidate = matches.candidate(matches.found[asked.of as usize]);
+        if let Some(client) = candidate.subscriber.recipient.connection() {
+            excluded.in_time.note(*key, &client, now);
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use hub::ConnectionId;
 use tokio::time::Instant;
 
 use super::excluded_viewers::ExcludedViewers;
-use super::slow_filters::{ComparedFilter, SlowFilters};
+use super::filters_in_time::{ComparedFilter, FiltersInTime};
+use super::slow_filters::SlowFilters;
 use super::viewer::Viewer;
 
 /// What is not asked for.
@@ -14,6 +16,8 @@ use super::viewer::Viewer;
 pub(super) struct Excluded {
     filters: HashMap<ComparedFilter, Instant>,
     pub(super) slow_filters: SlowFilters,
+    /// Filters that are asked for nevertheless.
+    pub(super) in_time: FiltersInTime<ConnectionId>,
     pub(super) viewers: ExcludedViewers<Viewer>,
     /// Tables whose generated columns are not read.
     generated: HashMap<u32, Instant>,
@@ -24,9 +28,10 @@ pub(super) struct Excluded {
 impl Excluded {
     /// Asks again for what was excluded so long ago.
     pub(super) fn forget_after(&mut self, pause: Duration) {
-        let Self { filters, slow_filters, viewers, generated, conversions } = self;
+        let Self { filters, slow_filters, in_time, viewers, generated, conversions } = self;
         filters.retain(|_, since| since.elapsed() < pause);
         slow_filters.forget_after(pause, Instant::now());
+        in_time.forget_after(pause, Instant::now());
         viewers.forget_after(pause, Instant::now());
         generated.retain(|_, since| since.elapsed() < pause);
         conversions.retain(|_, since| since.elapsed() < pause);
@@ -39,7 +44,7 @@ impl Excluded {
 
     /// Notes that they did. Returns whether that is new.
     pub(super) fn add_filter(&mut self, filter: &ComparedFilter) -> bool {
-        self.slow_filters.note_slow(filter);
+        self.in_time.remove(filter);
         self.filters.insert(filter.clone(), Instant::now()).is_none()
     }
 

@@ -5,24 +5,13 @@
 //! ends no filters of others on its table; unless as many again take too long, because a row has a value that is slow with all.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
 use std::time::Duration;
 
 use hub::ConnectionId;
-use rustc_hash::FxHashMap;
 use tokio::time::Instant;
-use wire::supabase::changes::FilterOperator;
 
 /// So many times as many filters may take too long on one table as of one client.
 const OF_TABLE: u32 = 4;
-
-/// Filters that are known to be answered in time. Others are taken for untried while their source is excluded: the number bounds memory,
-/// at some 300 kB.
-const IN_TIME_MAX: usize = 10_000;
-
-/// Type, operator and value of a filter.
-pub(super) type ComparedFilter = (u32, FilterOperator, Arc<str>);
 
 /// What filters have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,10 +33,7 @@ pub(super) enum Exclusion {
 
 /// The sources of filters that took too long.
 #[derive(Debug, Default)]
-pub(super) struct SlowFilters {
-    sources: HashMap<FilterSource, SlowSource>,
-    in_time: FiltersInTime,
-}
+pub(super) struct SlowFilters(HashMap<FilterSource, SlowSource>);
 
 #[derive(Debug)]
 struct SlowSource {
@@ -55,13 +41,6 @@ struct SlowSource {
     count: u32,
     /// When the first of them did, or the last one that has excluded more.
     since: Instant,
-}
-
-/// When filters were answered in time, by their hashes with a random key: their texts are not kept for that.
-#[derive(Debug, Default)]
-struct FiltersInTime {
-    hasher: RandomState,
-    answered: FxHashMap<u64, Instant>,
 }
 
 impl FilterSource {
@@ -77,18 +56,17 @@ impl FilterSource {
 impl SlowFilters {
     /// Forgets those that took too long so long ago, and asks again for sources that were excluded as long.
     pub(super) fn forget_after(&mut self, pause: Duration, now: Instant) {
-        self.sources.retain(|_, source| now - source.since < pause);
-        self.in_time.answered.retain(|_, since| now - *since < pause);
+        self.0.retain(|_, source| now - source.since < pause);
     }
 
     /// Whether nothing took too long.
     pub(super) fn is_empty(&self) -> bool {
-        self.sources.is_empty()
+        self.0.is_empty()
     }
 
     /// What the database is not asked for, if so many filters of a client may take too long.
     pub(super) fn exclusion(&self, source: &FilterSource, of_client: u32) -> Exclusion {
-        let (count, max) = (self.sources.get(source).map_or(0, |slow| slow.count), source.max(of_client));
+        let (count, max) = (self.0.get(source).map_or(0, |slow| slow.count), source.max(of_client));
         match count {
             count if count < max => Exclusion::Nothing,
             count if count - max < max => Exclusion::Untried,
@@ -96,33 +74,13 @@ impl SlowFilters {
         }
     }
 
-    /// Whether a filter was answered in time a moment ago.
-    pub(super) fn is_in_time(&self, filter: &ComparedFilter) -> bool {
-        self.in_time.answered.contains_key(&self.in_time.hasher.hash_one(filter))
-    }
-
-    /// A filter was answered in time.
-    pub(super) fn note_in_time(&mut self, filter: &ComparedFilter, now: Instant) {
-        let FiltersInTime { hasher, answered } = &mut self.in_time;
-        let hash = hasher.hash_one(filter);
-        if answered.len() < IN_TIME_MAX || answered.contains_key(&hash) {
-            answered.insert(hash, now);
-        }
-    }
-
-    /// A filter took too long.
-    pub(super) fn note_slow(&mut self, filter: &ComparedFilter) {
-        let hash = self.in_time.hasher.hash_one(filter);
-        self.in_time.answered.remove(&hash);
-    }
-
     /// One more filter of the source took too long, of which a client may have so many. Returns whether more is excluded from now on.
     pub(super) fn add(&mut self, source: FilterSource, of_client: u32, now: Instant) -> bool {
         let before = self.exclusion(&source, of_client);
-        let slow = self.sources.entry(source.clone()).or_insert(SlowSource { count: 0, since: now });
+        let slow = self.0.entry(source.clone()).or_insert(SlowSource { count: 0, since: now });
         slow.count += 1;
         let is_new = self.exclusion(&source, of_client) > before;
-        if is_new && let Some(slow) = self.sources.get_mut(&source) {
+        if is_new && let Some(slow) = self.0.get_mut(&source) {
             slow.since = now;
         }
         is_new
@@ -175,16 +133,5 @@ mod tests {
             now += PAUSE / 10;
             slow.forget_after(PAUSE, now);
         }
-    }
-
-    #[test]
-    fn filters_in_time_are_so_until_they_are_slow_or_were_not_asked_for_long() {
-        let (mut slow, now) = (SlowFilters::default(), Instant::now());
-        let filters = ["a", "b"].map(|value| (25, FilterOperator::Ilike, value.into()));
-        filters.iter().for_each(|filter| slow.note_in_time(filter, now));
-        slow.note_slow(&filters[0]);
-        assert!(!slow.is_in_time(&filters[0]) && slow.is_in_time(&filters[1]));
-        slow.forget_after(PAUSE, now + PAUSE);
-        assert!(!slow.is_in_time(&filters[1]));
     }
 }
