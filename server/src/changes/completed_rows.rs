@@ -137,7 +137,8 @@ impl CompletedRows {
                 },
             };
             match present {
-                Some(present) => completed.add(&table, &present),
+                Some(Some(present)) => completed.add(&table, &present),
+                Some(None) => {}
                 None => changes.tenant.metrics.changes_incomplete.increment(table.rows.len() as u64),
             }
         }
@@ -169,21 +170,22 @@ impl IncompleteTable<'_> {
         numbers
     }
 
-    /// What these columns are now, for each key.
+    /// What these columns are now, for each key; `None` if the table has no such columns any more.
     async fn ask(
         &self,
         changes: &ChangesOfTenant,
         transactions: &[u32],
-    ) -> Result<Vec<Option<PresentRow>>, DatabaseFailure> {
+    ) -> Result<Option<Vec<Option<PresentRow>>>, DatabaseFailure> {
         let (database, numbers) = (changes.database()?, self.numbers());
         let rows = LoggedRows { keys: &self.keys, values: &[], transactions };
         let mut question = RowQuestion::about(&self.log_table.table, changes.visibility_wait());
         loop {
             match database.present_values(&question.table, rows, &numbers).await {
-                Ok(present) => {
+                Ok(Some(present)) => {
                     question.end();
-                    return Ok(present);
+                    return Ok(Some(present));
                 }
+                Ok(None) => return Ok(None),
                 Err(error) => question.prepare_again(&database, error).await?,
             }
         }

@@ -68,8 +68,12 @@ impl ConvertedRows {
 /// Converts values. Those of a type that takes too long are not tried for some time.
 async fn convert(changes: &ChangesOfTenant, conversions: &mut Conversions<'_>, excluded: &mut Excluded) {
     let mut open: Vec<TypedText<'_>> = conversions.keys().copied().collect();
-    while !open.is_empty() {
+    loop {
         open.retain(|value| !excluded.has_conversion(value.type_oid));
+        // Asked about nothing the database would seem to answer.
+        if open.is_empty() {
+            return;
+        }
         let ask = || async { changes.database()?.some_as_json(&open).await };
         let answers = match changes.ask_for_values(ask).await {
             Ok(answers) => answers,

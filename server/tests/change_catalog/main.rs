@@ -113,7 +113,7 @@ async fn all_questions_can_be_asked_in_a_task() {
         let questions = [VisibilityQuestion { role: "service_role", claims: "{}", keys: &[0] }];
         let rows = LoggedRows { keys: &keys, values: &[], transactions: &[] };
         database.visible_rows(&table, rows, &questions).await.unwrap();
-        assert_eq!(database.present_values(&table, rows, &[1]).await.unwrap(), vec![None]);
+        assert_eq!(database.present_values(&table, rows, &[1]).await.unwrap(), Some(vec![None]));
         let value = TypedText { type_oid: 23, text: "7" };
         assert_eq!(database.some_as_json(&[value]).await.unwrap(), [Ok("7".into())]);
         let comparison =

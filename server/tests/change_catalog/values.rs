@@ -27,15 +27,15 @@ async fn present_values_are_those_of_the_columns_by_their_numbers() {
     let (table, keys) = (catalog.table("t").await, keys(["2", "3", "1"]));
     assert_eq!((&*table.columns[3].computed_from, &*table.columns[4].computed_from), (&[1][..], &[1, 2][..]));
     let ask = async |numbers: &[i16]| catalog.database.present_values(&table, found_by(&keys), numbers).await;
-    let present = ask(&[4, 5, 3]).await.unwrap();
+    let present = ask(&[4, 5, 3]).await.unwrap().unwrap();
     let row = |row: &[Option<&str>]| Some(row.iter().map(|text| text.map(Into::into)).collect());
     let expected =
         [row(&[Some("x2"), None, None]), None, row(&[Some("x1"), Some("t"), Some("2024-01-01 00:00:00+00")])];
     assert_eq!(present, expected);
-    assert_eq!(ask(&[4, 9]).await.unwrap(), [None, None, None], "a column is gone");
+    assert_eq!(ask(&[4, 9]).await.unwrap(), None, "a column is gone");
     catalog.postgres.sql("ALTER TABLE t RENAME \"B c\" TO e");
     assert_eq!(ask(&[4]).await, Err(LookupError::Hindered(Hindrance::Renamed)));
-    assert_eq!(ask(&[5]).await.unwrap().len(), 3, "another column");
+    assert_eq!(ask(&[5]).await.unwrap().unwrap().len(), 3, "another column");
 }
 
 #[tokio::test]

@@ -25,7 +25,8 @@ enum PresentAnswer {
 }
 
 impl TenantDatabase {
-    /// What the columns with these numbers are now, for each row; `None` for a row, or a column of it, that is gone.
+    /// What the columns with these numbers are now, for each row; `None` for a row that is gone. `None` instead of a list if the table has
+    /// no such columns, or no key to find rows by: nothing is asked then.
     ///
     /// # Errors
     /// When the database does not answer, or the server may not read the columns, or the question is to be asked again.
@@ -34,13 +35,13 @@ impl TenantDatabase {
         table: &ChangeTable,
         rows: LoggedRows<'_>,
         numbers: &[i16],
-    ) -> Result<Vec<Option<PresentRow>>, LookupError> {
+    ) -> Result<Option<Vec<Option<PresentRow>>>, LookupError> {
         let columns: Vec<&TableColumn> = numbers
             .iter()
             .filter_map(|number| table.columns.iter().find(|column| column.number == *number))
             .collect();
         if columns.len() < numbers.len() || table.primary_key.is_empty() {
-            return Ok(vec![None; rows.keys.len()]);
+            return Ok(None);
         }
         let mut present = Vec::with_capacity(rows.keys.len());
         for range in rows.parts() {
@@ -61,7 +62,7 @@ impl TenantDatabase {
                 }
             }
         }
-        Ok(present)
+        Ok(Some(present))
     }
 }
 
