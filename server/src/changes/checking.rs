@@ -1,5 +1,6 @@
 //! What subscriptions are for, which tables, columns and filters, and what their role may read of these.
 
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use super::viewer::Viewer;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{ChangeTable, CheckedBinding, CheckedTable, TableRights};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
+use crate::workers::pause_if_used_up;
 
 /// Joins that are checked again together: their tables are described, and the rights of their role read, once for all of them. No
 /// setting: more would make no statement larger, and the database is asked for the bindings in parts anyway.
@@ -52,7 +54,7 @@ impl ChangesOfTenant {
         let client = subscriber.recipient.connection();
         let shared = self.checks.share(client, Wanted::of(subscriber, &viewer));
         let checked = shared.answer(async |wanted| self.ask_for(wanted).await).await?;
-        Ok(self.subscribe(subscriber, &viewer, &checked))
+        Ok(self.subscribe(subscriber, &viewer, &checked).await)
     }
 
     /// Checks subscriptions again, after something of their tables has changed, and notifies the channels. Changes wait meanwhile, as
@@ -64,6 +66,7 @@ impl ChangesOfTenant {
             let viewer = subscriber.progress.next_viewer();
             let Wanted { role, bindings } = Wanted::of(&subscriber, &viewer);
             roles.entry(role).or_default().entry(bindings).or_default().push((subscriber, viewer));
+            pause_if_used_up().await;
         }
         for (role, joins) in roles {
             self.check_joins_again(&role, &joins.into_iter().collect::<Vec<_>>()).await;
@@ -88,23 +91,26 @@ impl ChangesOfTenant {
             }
             for (index, (_, of_join)) in together.iter().enumerate() {
                 let checked = checked.as_ref().map(|checked| &checked[index]);
-                of_join.iter().for_each(|one| self.settle(one, checked.ok()));
+                for one in of_join {
+                    self.settle(one, checked.ok()).await;
+                    pause_if_used_up().await;
+                }
             }
         }
     }
 
-    /// Subscribes a channel that was checked again, and notifies it. `None` if its check has no answer.
-    fn settle(self: &Arc<Self>, (subscriber, viewer): &Checking, checked: Option<&Checked>) {
-        match checked.map(|checked| self.subscribe(subscriber, viewer, checked)) {
-            Some(CheckOutcome::Subscribed) => subscriber.notice_subscribed(),
-            Some(CheckOutcome::Refused(refusal)) => subscriber.refuse(&refusal),
+    /// Subscribes a channel that was checked again, and notifies it. `checked` is `None` if its check has no answer.
+    async fn settle(self: &Arc<Self>, (subscriber, viewer): &Checking, checked: Option<&Checked>) {
+        let Some(checked) = checked else {
+            self.notices.send(subscriber, MissedChanges::Gap);
+            return self.subscribe_again(subscriber);
+        };
+        match self.subscribe(subscriber, viewer, checked).await {
+            CheckOutcome::Subscribed => subscriber.notice_subscribed(),
+            CheckOutcome::Refused(refusal) => subscriber.refuse(&refusal),
             // Tried again, of which the client is notified.
-            Some(CheckOutcome::OutOfMemory) => self.subscribe_again(subscriber),
-            Some(CheckOutcome::Outdated) => {}
-            None => {
-                self.notices.send(subscriber, MissedChanges::Gap);
-                self.subscribe_again(subscriber);
-            }
+            CheckOutcome::OutOfMemory => self.subscribe_again(subscriber),
+            CheckOutcome::Outdated => {}
         }
     }
 
@@ -133,43 +139,55 @@ impl ChangesOfTenant {
     }
 
     /// Subscribes a channel to what was found, or to nothing if that is a refusal.
-    fn subscribe(
+    async fn subscribe(
         &self,
         subscriber: &Arc<ChangeSubscriber>,
         viewer: &Arc<Viewer>,
         checked: &Checked,
     ) -> CheckOutcome {
+        // One after the other: the parts of two that were found at different times are no subscription.
+        let _turn = subscriber.settling.acquire().await.expect("it is never closed");
         let outcome = match checked {
-            Ok(checked) => self.put(subscriber, viewer, checked),
-            Err(refusal) => self.with_accepted(subscriber, viewer, |state| {
-                state.remove_entries(subscriber);
-                CheckOutcome::Refused(refusal.clone())
-            }),
+            Ok(checked) => self.put(subscriber, viewer, checked).await,
+            Err(refusal) => {
+                self.clear(subscriber, viewer).await.map(|()| CheckOutcome::Refused(refusal.clone()))
+            }
         };
         outcome.unwrap_or(CheckOutcome::Outdated)
     }
 
-    /// Subscribes a channel to what was found. `None` if that does not count any more.
-    fn put(
+    /// Subscribes a channel to what was found, part by part. `None` if that does not count any more.
+    async fn put(
         &self,
         subscriber: &Arc<ChangeSubscriber>,
         viewer: &Arc<Viewer>,
         checked: &CheckedSubscription,
     ) -> Option<CheckOutcome> {
-        let parts = checked.parts();
+        let parts = checked.oids_of_parts();
         // Before rows are seen by these rights, also those of tables whose part is not put yet.
-        for part in &parts {
-            self.subscriptions.with(|state| state.set_rights(checked.rights_of(part)));
+        for oids in &parts {
+            self.subscriptions.with(|state| state.set_rights(checked.rights_of(oids)));
+            pause_if_used_up().await;
         }
-        let begun = self
-            .with_accepted(subscriber, viewer, |state| state.begin(subscriber, checked, &self.tenant.memory));
+        let (bytes, memory) = (checked.more_entry_bytes(), &self.tenant.memory);
+        let begun = self.with_accepted(subscriber, viewer, |state| state.begin(subscriber, bytes, memory));
         if let Err(OutOfMemory) = begun? {
-            return Some(CheckOutcome::OutOfMemory);
+            return self.clear(subscriber, viewer).await.map(|()| CheckOutcome::OutOfMemory);
         }
-        for part in &parts {
-            self.with_accepted(subscriber, viewer, |state| state.put(subscriber, checked, part))?;
+        for oids in &parts {
+            let part = checked.part(oids);
+            self.with_accepted(subscriber, viewer, |state| state.put(subscriber, checked, &part))?;
+            pause_if_used_up().await;
         }
         Some(CheckOutcome::Subscribed)
+    }
+
+    /// Removes what a channel has subscribed to, part by part. `None` if that does not count any more.
+    async fn clear(&self, subscriber: &Arc<ChangeSubscriber>, viewer: &Arc<Viewer>) -> Option<()> {
+        while !self.with_accepted(subscriber, viewer, |state| state.remove_entries(subscriber))? {
+            pause_if_used_up().await;
+        }
+        Some(())
     }
 
     /// Works with the subscriptions if a check with the rights of `viewer` counts. Under the lock, so that one which unsubscribes later
@@ -208,28 +226,34 @@ impl ChangesOfTenant {
         joins: &[&[Binding]],
     ) -> Result<Option<Vec<Checked>>, DatabaseFailure> {
         let joins = database.check_joins(&database.spec.usage.publication, role, joins).await?;
-        let targets = || joins.iter().flatten().flatten().flat_map(|binding| &binding.tables);
-        let oids: HashSet<u32> = targets().map(|target| target.oid).collect();
+        let mut oids = HashSet::new();
+        for binding in joins.iter().flatten().flatten() {
+            oids.extend(binding.tables.iter().map(|target| target.oid));
+            pause_if_used_up().await;
+        }
         let oids: Vec<u32> = oids.into_iter().collect();
         let tables = self.describe(database, &oids).await?;
-        let is_as_checked = |target: &CheckedTable| {
-            tables.get(&target.oid).is_some_and(|table| *table.shape().columns == *target.columns)
-        };
-        if !targets().all(is_as_checked) {
-            return Ok(None);
+        let columns: HashMap<u32, Box<[i16]>> =
+            tables.iter().map(|(oid, table)| (*oid, table.shape().columns)).collect();
+        let is_as_checked =
+            |target: &CheckedTable| columns.get(&target.oid).is_some_and(|columns| **columns == *target.columns);
+        for binding in joins.iter().flatten().flatten() {
+            if !binding.tables.iter().all(is_as_checked) {
+                return Ok(None);
+            }
+            pause_if_used_up().await;
         }
         let rights = database.table_rights(&oids, &[role]).await?;
         let rights: HashMap<u32, TableRights> =
             rights.into_iter().map(|(table, _, rights)| (table, rights)).collect();
-        let checked = |bindings: Vec<Arc<CheckedBinding>>| {
-            let of_join: HashSet<u32> =
-                bindings.iter().flat_map(|binding| &binding.tables).map(|target| target.oid).collect();
-            let described = of_join.iter().filter_map(|oid| Some((*oid, Arc::clone(tables.get(oid)?))));
-            let readable =
-                of_join.iter().filter_map(|oid| Some((*oid, role.into(), rights.get(oid)?.clone())));
-            CheckedSubscription { tables: described.collect(), rights: readable.collect(), bindings }
-        };
-        Ok(Some(joins.into_iter().map(|join| join.map(checked)).collect()))
+        let mut checked = Vec::with_capacity(joins.len());
+        for join in joins {
+            checked.push(match join {
+                Ok(bindings) => Ok(checked_subscription(bindings, role, (&tables, &rights)).await),
+                Err(refusal) => Err(refusal),
+            });
+        }
+        Ok(Some(checked))
     }
 
     /// Descriptions of tables: those that are known already, if they are still the same.
@@ -247,4 +271,25 @@ impl ChangesOfTenant {
             described.into_iter().map(|table| (table.oid, shared(table))).collect()
         }))
     }
+}
+
+/// What a subscription is for, of the `tables` that are described, and of what the role may read of them.
+async fn checked_subscription(
+    bindings: Vec<Arc<CheckedBinding>>,
+    role: &str,
+    (tables, rights): (&HashMap<u32, Arc<ChangeTable>>, &HashMap<u32, TableRights>),
+) -> CheckedSubscription {
+    let (mut described, mut readable) = (BTreeMap::new(), BTreeMap::new());
+    for binding in &bindings {
+        for CheckedTable { oid, .. } in &binding.tables {
+            if let Entry::Vacant(place) = described.entry(*oid)
+                && let Some(table) = tables.get(oid)
+            {
+                place.insert(Arc::clone(table));
+                readable.extend(rights.get(oid).map(|rights| (*oid, rights.clone())));
+            }
+        }
+        pause_if_used_up().await;
+    }
+    CheckedSubscription { bindings, tables: described, role: role.into(), rights: readable }
 }

@@ -14,6 +14,7 @@ use super::stream::ChangeStream;
 use super::subscribing::not_available;
 use super::tenant_changes::ChangesOfTenant;
 use crate::tenants::database::{ChangeBatch, ChangeSession, ChangeSink};
+use crate::workers::pause_if_used_up;
 
 /// How often it is looked whether tables are still published: the log says nothing about one that is not written to.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -53,6 +54,7 @@ pub(super) async fn handle(changes: Weak<ChangesOfTenant>, mut sessions: mpsc::R
                 }
                 // Tables may be others by now.
                 changes.subscribe_again(&subscriber);
+                pause_if_used_up().await;
             }
         }
         let mut look_at = Instant::now() + LOOK_AGAIN;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use hub::{Frame, JoinConfirmation, Payer};
+use hub::{Frame, JoinConfirmation};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -93,12 +93,14 @@ impl PostgresChanges {
         let subscription = subscription.map_err(|refused| SubscribeError::Refused(refused.reason))?;
         let (changes, subscriber) =
             (Arc::downgrade(&subscription.tenant), Arc::clone(&subscription.subscriber));
+        let payer = Arc::clone(&subscription.tenant.payer);
         // The time counts from the join, and not from when this is polled first: other tasks of the connection may come before.
         let deadline = Instant::now() + wait;
         let flowing = async move {
             let mut reason = None;
             let note = |text| reason = Some(text);
             let attempts = subscribing::run_joining(changes, subscriber, confirmation, note);
+            let attempts = in_time_slices(payer, attempts);
             match timeout_at(deadline, attempts).await {
                 Ok(outcome) => outcome.map_err(SubscribeError::Refused),
                 Err(_elapsed) => Err(SubscribeError::TimedOut { after: wait, reason }),
@@ -155,9 +157,7 @@ impl PostgresChanges {
         let until = (self.tasks.clone(), self.stop.child_token());
         let changes = ChangesOfTenant::new((&self.node, &self.databases), tenant, queue, until);
         let changes = Arc::new(changes);
-        // With the time of the tenant, as its connections: a large transaction delays no broadcasts.
-        let payer = Arc::new(Payer::new(tenant.memory.party()));
-        changes.spawn(in_time_slices(payer, feed::handle(Arc::downgrade(&changes), sessions)));
+        changes.spawn(feed::handle(Arc::downgrade(&changes), sessions));
         changes.spawn(Arc::clone(&changes.notices).run());
         tenants.insert(Arc::clone(&tenant.id), Arc::downgrade(&changes));
         changes

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hub::{Dialect, Frame, JoinConfirmation, Offer, Recipient};
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 use wire::phoenix::{self, Ref, Status};
 use wire::supabase::changes::{Binding, BindingError};
 use wire::supabase::{TOPIC_PREFIX, system};
@@ -76,6 +77,8 @@ pub(super) struct ChangeSubscriber {
     /// What it has subscribed to.
     pub(super) bindings: Box<[IdentifiedBinding]>,
     pub(super) progress: SubscriptionProgress<Viewer>,
+    /// What was found of its subscription is put by one task at once.
+    pub(super) settling: Semaphore,
 }
 
 /// A binding and its id.
@@ -112,6 +115,7 @@ impl ChangeSubscriber {
             is_legacy,
             bindings,
             progress: SubscriptionProgress::new(viewer),
+            settling: Semaphore::new(1),
         };
         (subscriber, confirmation, error)
     }

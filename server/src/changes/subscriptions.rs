@@ -89,11 +89,11 @@ impl State {
     /// Adds a subscriber whose subscription was checked, and charges it to `memory`. Its parts follow.
     ///
     /// # Errors
-    /// If there is none. What it had subscribed to has ended then.
+    /// If there is none. What it had subscribed to is to be removed then.
     pub(super) fn begin(
         &mut self,
         subscriber: &Arc<ChangeSubscriber>,
-        checked: &CheckedSubscription,
+        entry_bytes: usize,
         memory: &Arc<TenantMemory>,
     ) -> Result<(), OutOfMemory> {
         let new = || {
@@ -101,10 +101,8 @@ impl State {
             Subscribed { subscriber: Arc::clone(subscriber), entries: Vec::new(), charge }
         };
         let subscribed = self.subscribers.entry(subscriber.id).or_insert_with(new);
-        if !subscribed.charge.try_resize(checked.more_entry_bytes()) {
-            subscribed.charge.resize(0);
+        if !subscribed.charge.try_resize(entry_bytes) {
             memory.count_refusal(MemoryKind::Sessions);
-            self.remove_entries(subscriber);
             return Err(OutOfMemory);
         }
         Ok(())
@@ -131,7 +129,7 @@ impl State {
             };
             entries.push((Arc::clone(table), self.subscribed(table).index.add(table, new)));
         }
-        self.set_rights(checked.rights_of(part));
+        self.add_rights(checked.rights_of(&part.oids));
         if let Some(subscribed) = self.subscribers.get_mut(&subscriber.id) {
             subscribed.entries.splice(place..place, entries);
         }
@@ -156,12 +154,22 @@ impl State {
         &mut tables[place]
     }
 
-    /// Removes a part of what a subscriber has subscribed to, and the subscriber itself with the last one. Returns whether it was that.
-    pub(super) fn remove_some(&mut self, subscriber: &ChangeSubscriber) -> bool {
+    /// Removes a part of what a subscriber has subscribed to. Returns whether it was the last one. The subscriber stays.
+    pub(super) fn remove_entries(&mut self, subscriber: &ChangeSubscriber) -> bool {
         let count = self.subscribers.get(&subscriber.id).map_or(0, |subscribed| subscribed.entries.len());
         let rest = count.saturating_sub(ENTRIES_AT_ONCE);
         self.drain_entries(subscriber, rest..count);
-        if rest > 0 {
+        if rest == 0
+            && let Some(subscribed) = self.subscribers.get_mut(&subscriber.id)
+        {
+            subscribed.charge.resize(0);
+        }
+        rest == 0
+    }
+
+    /// Removes a part of what a subscriber has subscribed to, and the subscriber itself with the last one. Returns whether it was that.
+    pub(super) fn remove(&mut self, subscriber: &ChangeSubscriber) -> bool {
+        if !self.remove_entries(subscriber) {
             return false;
         }
         self.subscribers.remove(&subscriber.id);
@@ -179,12 +187,7 @@ impl State {
         self.subscribers.get(&subscriber.id).is_some_and(|subscribed| !subscribed.entries.is_empty())
     }
 
-    /// Removes the subscriptions of a subscriber, which stays.
-    pub(super) fn remove_entries(&mut self, subscriber: &ChangeSubscriber) {
-        self.remove_entries_of(subscriber, &(0..=u32::MAX));
-    }
-
-    /// Removes those to tables with these oids. Returns the place where they were.
+    /// Removes the subscriptions to tables with these oids. Returns the place where they were.
     fn remove_entries_of(&mut self, subscriber: &ChangeSubscriber, oids: &RangeInclusive<u32>) -> usize {
         let entries = self.subscribers.get(&subscriber.id).map_or(&[][..], |subscribed| &subscribed.entries);
         let begin = entries.partition_point(|(table, _)| table.oid < *oids.start());
@@ -281,7 +284,7 @@ impl State {
                 subscribed.views.retain(|role, _| !is_gone(role));
             }
         }
-        self.set_rights(rights.iter());
+        self.set_rights(rights.iter().map(|(table, role, rights)| (*table, &**role, rights)));
         let differs = |(table, _, rights): &&(u32, Box<str>, TableRights)| {
             self.tables(*table).iter().any(|subscribed| subscribed.table.shape() != rights.shape)
         };
@@ -296,10 +299,19 @@ impl State {
     }
 
     /// Notes what roles may read.
-    pub(super) fn set_rights<'r>(&mut self, rights: impl Iterator<Item = &'r (u32, Box<str>, TableRights)>) {
+    pub(super) fn set_rights<'r>(&mut self, rights: impl Iterator<Item = (u32, &'r str, &'r TableRights)>) {
         for (table, role, rights) in rights {
-            let subscribed = self.tables.get_mut(table).into_iter().flatten();
+            let subscribed = self.tables.get_mut(&table).into_iter().flatten();
             subscribed.for_each(|subscribed| subscribed.set_view(role, rights));
+        }
+    }
+
+    /// Notes what roles may read of tables of which that is not known.
+    fn add_rights<'r>(&mut self, rights: impl Iterator<Item = (u32, &'r str, &'r TableRights)>) {
+        for (table, role, rights) in rights {
+            let subscribed = self.tables.get_mut(&table).into_iter().flatten();
+            let unknown = subscribed.filter(|subscribed| !subscribed.views.contains_key(role));
+            unknown.for_each(|subscribed| subscribed.set_view(role, rights));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use hub::Payer;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -22,6 +23,7 @@ use crate::telemetry::metrics::ReasonCounter;
 use crate::tenants::database::changes::ChangeTable;
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
 use crate::tenants::{Databases, LogState, Tenant};
+use crate::workers::{in_time_slices, pause_if_used_up};
 
 /// How long it may take until the log is read, before clients are notified that it is not.
 const START_MAX: Duration = Duration::from_secs(15);
@@ -48,6 +50,8 @@ pub(super) struct ChangesOfTenant {
     /// These keep the reader, which keeps this.
     databases: Weak<Databases>,
     tasks: TaskTracker,
+    /// Their time is that of the tenant, as that of its connections: a large transaction delays no broadcasts.
+    pub(super) payer: Arc<Payer>,
     /// The checks of subscriptions.
     pub(super) checks: SharedChecks,
     /// What the task that handles changes asks the database, and has no answer to.
@@ -90,6 +94,7 @@ impl ChangesOfTenant {
             node: Arc::clone(node),
             databases: Arc::downgrade(databases),
             tasks,
+            payer: Arc::new(Payer::new(tenant.memory.party())),
             checks: SharedChecks::default(),
             outages: Outages::default(),
             notices: Arc::new(Notices::new(tenant)),
@@ -100,7 +105,12 @@ impl ChangesOfTenant {
 
     /// Runs a task, until the changes of the tenant are neither read nor subscribed to.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(task));
+        self.spawn_until(self.stop.clone(), task);
+    }
+
+    fn spawn_until(&self, stop: CancellationToken, task: impl Future<Output = ()> + Send + 'static) {
+        let task = in_time_slices(Arc::clone(&self.payer), task);
+        self.tasks.spawn(stop.run_until_cancelled_owned(task));
     }
 
     /// Runs the attempts to subscribe a channel, until the next ones replace them, unless it has
@@ -111,14 +121,22 @@ impl ChangesOfTenant {
         attempts: impl Future<Output = ()> + Send + 'static,
     ) {
         if let Some(stopped) = subscriber.progress.restart(&self.stop) {
-            self.tasks.spawn(stopped.run_until_cancelled_owned(attempts));
+            self.spawn_until(stopped, attempts);
         }
     }
 
-    /// Ends the subscriptions of a channel.
-    pub(super) fn remove(&self, subscriber: &ChangeSubscriber) {
+    /// Ends the subscriptions of a channel. Many of them are removed by a task, part by part.
+    pub(super) fn remove(self: &Arc<Self>, subscriber: &Arc<ChangeSubscriber>) {
         subscriber.progress.end();
-        while !self.subscriptions.with(|state| state.remove_some(subscriber)) {}
+        if self.subscriptions.with(|state| state.remove(subscriber)) {
+            return;
+        }
+        let (changes, subscriber) = (Arc::clone(self), Arc::clone(subscriber));
+        self.spawn(async move {
+            while !changes.subscriptions.with(|state| state.remove(&subscriber)) {
+                pause_if_used_up().await;
+            }
+        });
     }
 
     /// The database of the tenant.

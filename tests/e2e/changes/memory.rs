@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{Postgres, World, eventually_within};
+use harness::{Postgres, World, eventually, eventually_within};
 use hub::{MemoryCharge, MemoryKind};
 use serde_json::json;
 use settings::ByteSize;
 
 use super::{Changes, expect_subscribed, join, system};
-use crate::private_rooms::PrivateRooms;
+use crate::private_rooms::{PrivateRooms, operators};
 
 /// Five hundred published tables.
 pub(super) const TABLES: &str = "
@@ -54,5 +54,28 @@ async fn a_subscription_to_all_tables_is_charged_for_each_and_waits_for_memory()
     expect_subscribed(&mut ann).await;
     let charged = used(world).await - before;
     assert!((100_000.0..500_000.0).contains(&charged), "{charged} bytes for 500 tables");
+    changes.rooms.world.stop().await;
+}
+
+// There are more tables than are removed at once.
+#[tokio::test]
+async fn a_subscription_that_does_not_fit_any_more_ends_for_all_tables_and_frees_their_memory() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(TABLES);
+    changes.world().apply(operators::with_operators);
+    let mut ann = changes.client("ann").await;
+    let titled = json!({"schema": "public", "table": "todos", "filter": "title=eq.a"});
+    join(&mut ann, &json!([{"schema": "public", "table": "*"}, titled])).await;
+    expect_subscribed(&mut ann).await;
+    let subscribed = used(changes.world()).await;
+    changes
+        .postgres()
+        .sql("ALTER TABLE public.todos DROP COLUMN title; INSERT INTO public.todos (id) VALUES (1)");
+    let (status, message) = system(&mut ann).await;
+    assert!(status == "error" && message.ends_with("invalid column for filter title"), "{message}");
+    let tables = &operators::status(changes.world()).await["changes"]["tables"];
+    assert!(tables.as_object().is_none_or(serde_json::Map::is_empty), "{tables}");
+    eventually("the tables are not charged", async || used(changes.world()).await < subscribed - 100_000.0)
+        .await;
     changes.rooms.world.stop().await;
 }
