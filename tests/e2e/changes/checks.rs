@@ -168,14 +168,18 @@ async fn a_join_that_waits_in_vain_is_refused_with_the_reason() {
     let mut ann = changes.client("ann").await;
     let config = json!({
         "postgres_changes": [filtered("speed=eq.(slow)")],
-        "postgres_changes_options": {"wait": true, "timeout": 4_000},
+        "postgres_changes_options": {"wait": true, "timeout": 3_500},
     });
     ann.push("1", super::TOPIC, "phx_join", &json!({ "config": config })).await;
     let reply = next(&mut ann).await;
     assert_eq!(
         reply["payload"]["response"]["reason"],
-        "PostgresChangesSubscribeTimeout: Timed out after 4000ms waiting for the postgres_changes subscription: \
+        "PostgresChangesSubscribeTimeout: Timed out after 3500ms waiting for the postgres_changes subscription: \
          Changes of the database are not available: the database takes too long to check the subscription"
     );
+    // A check takes a second, and the pause two: after one second there would have been another check. Each is reported by the question, and
+    // for the subscription.
+    let slow = r#"realtime_codes_total{tenant="default",code="QueryCanceled"}"#;
+    assert_eq!(changes.world().number(slow).await, 2.0);
     changes.rooms.world.stop().await;
 }

@@ -90,6 +90,43 @@ async fn bindings_with_different_selections_are_messages_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_filter_on_all_tables_is_evaluated_by_the_type_of_each_and_refused_if_it_does_not_fit_one() {
+    let changes = Changes::start().await;
+    changes.postgres().sql(
+        "CREATE TABLE public.numbers (id int PRIMARY KEY, code numeric);
+         CREATE TABLE public.texts (id int PRIMARY KEY, code text COLLATE \"C\");
+         GRANT SELECT ON public.numbers, public.texts TO authenticated;
+         ALTER PUBLICATION supabase_realtime SET TABLE public.numbers, public.texts",
+    );
+    let binding = |filter: &str| json!([{"schema": "public", "table": "*", "filter": filter}]);
+    let mut equal = changes.subscribed("ann", &binding("code=eq.1.0")).await;
+    let mut greater = changes.subscribed("ann", &binding("code=gt.9")).await;
+    let values = "(1, '1.0'), (2, '1.00'), (3, '10'), (4, '9.5')";
+    changes.postgres().sql(&format!(
+        "INSERT INTO public.numbers VALUES {values}; INSERT INTO public.texts VALUES {values}"
+    ));
+    for (client, numbers, texts) in [(&mut equal, &[1, 2][..], &[1][..]), (&mut greater, &[3, 4], &[4])] {
+        for (table, ids) in [("numbers", numbers), ("texts", texts)] {
+            for id in ids {
+                let (_, data) = change(client).await;
+                assert_eq!((&data["table"], &data["record"]["id"]), (&json!(table), &json!(id)));
+            }
+        }
+        client.expect_quiet().await;
+    }
+    for (filter, refusal) in [
+        ("code=eq.x", "invalid input syntax for type numeric: \"x\""),
+        ("code=like.1%", "operator like requires a text-compatible column type, got numeric"),
+    ] {
+        let mut refused = changes.client("bob").await;
+        join(&mut refused, &binding(filter)).await;
+        let (status, message) = system(&mut refused).await;
+        assert!(status == "error" && message.ends_with(refusal), "{status}: {message}");
+    }
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
 async fn a_filter_that_takes_too_long_delays_others_for_a_moment_and_hides_its_rows() {
     let changes = Changes::start().await;
     changes.postgres().sql(SPEED);
