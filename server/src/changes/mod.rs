@@ -13,7 +13,7 @@
 //! | `matching`, `evaluation` | who a row is for |
 //! | `lookups`, `table_lookup`, `role_view` | who may see it |
 //! | `row_question` | how the database is asked about rows |
-//! | `excluded`, `excluded_viewers`, `slow_filters`, `filters_in_time`, `outage` | what the database is not asked for now, and how long changes wait for it |
+//! | `excluded`, `excluded_viewers`, `slow_filters`, `filters_in_time`, `outage`, `hidden_transactions` | what the database is not asked for now, and how long changes wait for it |
 //! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
 //! | `by_address` | keys that stand for one object |
 //! | `notices` | what subscribers are notified of when they miss changes |
@@ -50,6 +50,8 @@ mod excluded_viewers;
 mod feed;
 #[cfg(feature = "postgres")]
 mod filters_in_time;
+#[cfg(feature = "postgres")]
+mod hidden_transactions;
 #[cfg(feature = "postgres")]
 mod index;
 #[cfg(feature = "postgres")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::outage::Outage;
+use super::hidden_transactions::HiddenTransactions;
 use crate::telemetry::codes::Code;
 use crate::tenants::database::changes::{ChangeTable, Hindrance, LookupError};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
@@ -41,27 +41,41 @@ pub(super) struct LookupContext<'a> {
 /// away changes wait that long once, and for each question a moment.
 #[derive(Clone, Copy)]
 pub(super) struct VisibilityWait<'a> {
-    pub(super) outage: &'a Outage,
+    pub(super) hidden: &'a HiddenTransactions,
     pub(super) longest: Duration,
 }
 
-/// A question about rows of a table.
+/// A question about rows of a table, which were written by some transactions.
 pub(super) struct RowQuestion<'a> {
     /// The table, by the names that are known.
     pub(super) table: Cow<'a, ChangeTable>,
+    transactions: &'a [u32],
     visibility_wait: VisibilityWait<'a>,
     /// When it was found that others cannot see the transactions yet.
     early_since: Option<Instant>,
 }
 
 impl<'a> RowQuestion<'a> {
-    pub(super) fn about(table: &'a ChangeTable, visibility_wait: VisibilityWait<'a>) -> Self {
-        Self { table: Cow::Borrowed(table), visibility_wait, early_since: None }
+    pub(super) fn about(
+        (table, transactions): (&'a ChangeTable, &'a [u32]),
+        visibility_wait: VisibilityWait<'a>,
+    ) -> Self {
+        Self { table: Cow::Borrowed(table), transactions, visibility_wait, early_since: None }
     }
 
-    /// It has an answer: others can see the transactions of the rows.
-    pub(super) fn end(self) {
-        self.visibility_wait.outage.end();
+    /// It has an answer: others can see the transactions of the rows. If they always could, those for which changes have waited before
+    /// may still not be visible.
+    pub(super) async fn end(self, database: &TenantDatabase) {
+        let hidden = self.visibility_wait.hidden;
+        let are_visible = match hidden.to_look_at(Instant::now()) {
+            _ if self.early_since.is_some() => true,
+            // A failure is reported, and it is looked again.
+            Some(transactions) => database.are_visible(&transactions).await == Ok(true),
+            None => false,
+        };
+        if are_visible {
+            hidden.end();
+        }
     }
 
     /// Does what the next attempt needs after one that has failed.
@@ -85,11 +99,11 @@ impl<'a> RowQuestion<'a> {
     }
 
     async fn wait_until_visible(&mut self) -> Result<(), DatabaseFailure> {
-        let VisibilityWait { outage, longest } = self.visibility_wait;
+        let VisibilityWait { hidden, longest } = self.visibility_wait;
         let early_since = *self.early_since.get_or_insert_with(Instant::now);
         if early_since.elapsed() < EARLY_MAX.min(longest) {
             sleep(EARLY_POLL).await;
-        } else if !outage.wait(EARLY_POLL, longest).await {
+        } else if !hidden.wait(self.transactions, EARLY_POLL, longest).await {
             let reason = "a transaction in the log does not become visible";
             return Err(DatabaseFailure::new(Code::RlsPolicyError, reason));
         }

@@ -175,14 +175,14 @@ impl<'a> TableLookup<'a> {
     ) -> Result<(), DatabaseFailure> {
         let asked: Vec<_> = places.iter().map(|place| self.questions[*place].as_question()).collect();
         let rows = LoggedRows { keys: &self.keys, values: &self.values, transactions };
-        let (begun, mut question) = (Instant::now(), RowQuestion::about(self.table(), visibility_wait));
+        let (begun, mut question) = (Instant::now(), RowQuestion::about((self.table(), transactions), visibility_wait));
         let found = loop {
             match database.visible_rows(&question.table, rows, &asked).await {
                 Ok(found) => break found,
                 Err(error) => question.prepare_again(database, error).await?,
             }
         };
-        question.end();
+        question.end(database).await;
         let metrics = database.tenant.metrics.database();
         metrics.changes_lookups.record(begun.elapsed().as_secs_f64());
         for (place, found) in places.iter().zip(found) {

@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wire::pgoutput::Relation;
 
+use super::hidden_transactions::HiddenTransactions;
 use super::notices::{MissedChanges, Notices};
 use super::outage::Outage;
 use super::row_question::{RowMatch, VisibilityWait};
@@ -75,7 +76,7 @@ pub(super) struct Outages {
     /// What subscriptions are for.
     pub(super) checks: Outage,
     /// Anything about rows whose transactions others cannot see yet.
-    visibility: Outage,
+    hidden: HiddenTransactions,
 }
 
 impl ChangesOfTenant {
@@ -191,7 +192,7 @@ impl ChangesOfTenant {
 
     /// How long changes wait until others can see their transactions.
     pub(super) fn visibility_wait(&self) -> VisibilityWait<'_> {
-        VisibilityWait { outage: &self.outages.visibility, longest: self.database_wait() }
+        VisibilityWait { hidden: &self.outages.hidden, longest: self.database_wait() }
     }
 
     /// How long the database is not asked again for what took too long.

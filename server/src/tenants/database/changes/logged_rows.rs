@@ -190,19 +190,25 @@ impl RowsInSql<'_> {
         columns.collect::<Vec<_>>().join(" OR ")
     }
 
-    /// The log has the lower half of the id of a transaction. The whole one is that nearest to the next id of the snapshot.
+    /// Whether others cannot see the transactions of the rows yet.
     pub(super) fn too_early(&self) -> String {
-        if self.rows.transactions.is_empty() {
-            return "false".into();
-        }
-        let transactions: Vec<String> = self.rows.transactions.iter().map(u32::to_string).collect();
-        format!(
-            "EXISTS (SELECT FROM pg_catalog.unnest('{{{}}}'::bigint[]) AS low (id),
-                CAST (pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text AS bigint) AS next (id)
-                WHERE NOT pg_catalog.pg_visible_in_snapshot(
-                    (next.id - 2147483648 + (low.id - next.id % 4294967296 + 6442450944) % 4294967296)::text::xid8,
-                    pg_catalog.pg_current_snapshot()))",
-            transactions.join(",")
-        )
+        too_early(self.rows.transactions)
     }
+}
+
+/// Whether others cannot see some of these transactions yet. The log has the lower half of the id of a transaction. The whole one is that
+/// nearest to the next id of the snapshot.
+pub(super) fn too_early(transactions: &[u32]) -> String {
+    if transactions.is_empty() {
+        return "false".into();
+    }
+    let transactions: Vec<String> = transactions.iter().map(u32::to_string).collect();
+    format!(
+        "EXISTS (SELECT FROM pg_catalog.unnest('{{{}}}'::bigint[]) AS low (id),
+            CAST (pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text AS bigint) AS next (id)
+            WHERE NOT pg_catalog.pg_visible_in_snapshot(
+                (next.id - 2147483648 + (low.id - next.id % 4294967296 + 6442450944) % 4294967296)::text::xid8,
+                pg_catalog.pg_current_snapshot()))",
+        transactions.join(",")
+    )
 }

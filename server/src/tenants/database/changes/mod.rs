@@ -7,6 +7,7 @@
 //! | `rights`, `row_rights` | what roles may read of them, and for whom policies have to be asked |
 //! | `check`, `check_question`, `check_answer`, `checked_binding` | whether subscriptions fit the tables |
 //! | `visibility` | which rows clients may see now |
+//! | `visible_transactions` | whether others can see what is in the log |
 //! | `comparison`, `comparisons`, `comparison_progress` | whether filters hold that only the database can evaluate |
 //! | `present_values` | what the log does not have of rows |
 //! | `json_values` | what values are in JSON whose types have a cast of their own |
@@ -35,6 +36,7 @@ mod visibility;
 mod visibility_answer;
 mod visibility_attempt;
 mod visibility_statement;
+mod visible_transactions;
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
