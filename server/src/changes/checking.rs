@@ -235,8 +235,9 @@ impl ChangesOfTenant {
         let tables = self.describe(database, &oids).await?;
         let columns: HashMap<u32, Box<[i16]>> =
             tables.iter().map(|(oid, table)| (*oid, table.shape().columns)).collect();
-        let is_as_checked =
-            |target: &CheckedTable| columns.get(&target.oid).is_some_and(|columns| **columns == *target.columns);
+        let is_as_checked = |target: &CheckedTable| {
+            columns.get(&target.oid).is_some_and(|columns| **columns == *target.columns)
+        };
         for binding in joins.iter().flatten().flatten() {
             if !binding.tables.iter().all(is_as_checked) {
                 return Ok(None);

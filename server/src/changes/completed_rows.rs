@@ -178,7 +178,8 @@ impl IncompleteTable<'_> {
     ) -> Result<Option<Vec<Option<PresentRow>>>, DatabaseFailure> {
         let (database, numbers) = (changes.database()?, self.numbers());
         let rows = LoggedRows { keys: &self.keys, values: &[], transactions };
-        let mut question = RowQuestion::about((&self.log_table.table, transactions), changes.visibility_wait());
+        let mut question =
+            RowQuestion::about((&self.log_table.table, transactions), changes.visibility_wait());
         loop {
             match database.present_values(&question.table, rows, &numbers).await {
                 Ok(Some(present)) => {

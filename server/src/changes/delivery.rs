@@ -11,7 +11,7 @@ use wire::supabase::changes::{ChangeEnvelope, ChangedRows, LegacyChange, RowChan
 use super::by_address::ByAddress;
 use super::log_change::{LogChange, LogRows};
 use super::matching::{Candidate, Match, Matches};
-use super::role_view::{ChangeLayout, RoleView};
+use super::role_privileges::{ChangeLayout, RolePrivileges};
 use super::subscriber::ChangeSubscriber;
 use crate::tenants::database::changes::RowRights;
 
@@ -24,7 +24,7 @@ const KEPT_BYTES: usize = 2 * 1024 * 1024;
 pub(super) struct Layouts(HashMap<LayoutKey, ChangeLayout>);
 
 /// A table, what a role may read of it, and a selection.
-type LayoutKey = (u32, ByAddress<RoleView>, Option<Arc<[usize]>>);
+type LayoutKey = (u32, ByAddress<RolePrivileges>, Option<Arc<[usize]>>);
 
 /// Who receives the same frame of a change: the data by its place, the topic, the form, the bindings.
 type FrameKey<'m> = (usize, &'m str, Dialect, bool, Vec<u32>);
@@ -95,7 +95,7 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
 
     /// The place of the change as `found` sees it.
     fn data(&mut self, found: &Candidate) -> usize {
-        let key = (self.change.log_table.table.oid, ByAddress::of(&found.view), found.select.clone());
+        let key = (self.change.log_table.table.oid, ByAddress::of(&found.privileges), found.select.clone());
         let key = (key, found.refused.is_some());
         if let Some(place) = self.places.get(&key) {
             return *place;
@@ -105,9 +105,9 @@ impl<'c, 'm> WrittenChange<'c, 'm> {
             Some(refused) => refused.to_json(&table.schema, &table.name, change.rows.change_type()),
             None => {
                 let layout = self.layouts.0.entry(key.0.clone());
-                let layout =
-                    layout.or_insert_with(|| found.view.layout(&change.log_table, found.select.as_ref()));
-                let is_guarded = found.view.rows != RowRights::Everyone || table.has_rls;
+                let layout = layout
+                    .or_insert_with(|| found.privileges.layout(&change.log_table, found.select.as_ref()));
+                let is_guarded = found.privileges.rows != RowRights::Everyone || table.has_rls;
                 let rows = changed_rows(change, layout, is_guarded);
                 let (schema, name) = (&*table.schema, &*table.name);
                 let (committed_at, columns) = (change.committed_at, &*layout.columns);

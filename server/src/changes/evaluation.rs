@@ -9,7 +9,7 @@ use super::excluded::Excluded;
 use super::filters_in_time::{ComparedFilter, FilterKey};
 use super::log_change::LogChange;
 use super::matching::{AskedComparison, Candidate, Match, Matches};
-use super::slow_filters::{Exclusion, FilterSource};
+use super::slow_filters::{ExcludedFilters, FilterSource};
 use super::tenant_changes::ChangesOfTenant;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::changes::{Compared, Comparison, NotCompared};
@@ -123,10 +123,10 @@ fn wanted((changes, matches): (&[LogChange<'_>], &Matches), excluded: &Excluded,
         return vec![true; matches.comparisons.len()];
     }
     let of_client = |candidate: &Candidate| match client(candidate) {
-        Some(client) => slow.exclusion(&client, max_slow),
-        None => Exclusion::Nothing,
+        Some(client) => slow.excluded(&client, max_slow),
+        None => ExcludedFilters::None,
     };
-    let of_clients: Vec<Exclusion> = matches.candidates.iter().map(of_client).collect();
+    let of_clients: Vec<ExcludedFilters> = matches.candidates.iter().map(of_client).collect();
     let is_in_time = |comparison: &AskedComparison| {
         compared(comparison, changes).is_some_and(|(filter, _)| excluded.in_time.contains(&filter))
     };
@@ -134,11 +134,11 @@ fn wanted((changes, matches): (&[LogChange<'_>], &Matches), excluded: &Excluded,
     let mut wanted = vec![false; matches.comparisons.len()];
     for asked in &matches.asked {
         let (found, comparison) = (matches.found[asked.of as usize], asked.comparison as usize);
-        let of_table = slow.exclusion(&table(&changes[found.change as usize]), max_slow);
+        let of_table = slow.excluded(&table(&changes[found.change as usize]), max_slow);
         wanted[comparison] |= match of_clients[found.candidate as usize].max(of_table) {
-            Exclusion::Nothing => true,
-            Exclusion::Untried => are_in_time[comparison],
-            Exclusion::All => false,
+            ExcludedFilters::None => true,
+            ExcludedFilters::AllButInTime => are_in_time[comparison],
+            ExcludedFilters::All => false,
         };
     }
     wanted

@@ -13,7 +13,7 @@ use super::compiled_filter::{CompiledFilter, Verdict};
 use super::index::Entry;
 use super::log_change::LogChange;
 use super::notices::MissedChanges;
-use super::role_view::RoleView;
+use super::role_privileges::RolePrivileges;
 use super::subscriber::ChangeSubscriber;
 use super::subscriptions::SubscribedTable;
 use super::tenant_changes::ChangesOfTenant;
@@ -32,7 +32,7 @@ pub(super) struct Candidate {
     /// The columns that it has selected.
     pub(super) select: Option<Arc<[usize]>>,
     /// What its role may read.
-    pub(super) view: Arc<RoleView>,
+    pub(super) privileges: Arc<RolePrivileges>,
     /// Instead of the row.
     pub(super) refused: Option<RefusedChange>,
     /// Which rows its viewer may see, where that has to be known: deleted rows and refusals reach all.
@@ -214,33 +214,33 @@ impl Candidate {
     /// `None` if the role of the binding does not exist, or may see nothing of this.
     fn new(entry: &Entry, table: &SubscribedTable, form: Form) -> Option<Self> {
         let viewer = entry.subscriber.progress.viewer();
-        let view = table.views.get(viewer.role())?;
+        let privileges = table.privileges.get(viewer.role())?;
         let refused = match form {
             Form::Deleted => None,
             _ if table.table.primary_key.is_empty() => Some(RefusedChange::NoPrimaryKey),
-            _ if !view.may_read_key => Some(RefusedChange::Unauthorized),
+            _ if !privileges.may_read_key => Some(RefusedChange::Unauthorized),
             _ => None,
         };
         // A filter on what the client may not read would say what it holds.
         let is_hidden = || {
             form == Form::Deleted
-                && (view.rows != RowRights::Everyone || table.table.has_rls)
+                && (privileges.rows != RowRights::Everyone || table.table.has_rls)
                 && !entry.filtered.iter().all(|column| table.table.primary_key.contains(column))
         };
         let is_for_it = match form {
             Form::Refusal => refused.is_some(),
             // Not even that there was a row.
-            Form::Deleted if !view.may_read_some => false,
-            _ => refused.is_none() && !is_hidden() && view.may_read(&entry.filtered),
+            Form::Deleted if !privileges.may_read_some => false,
+            _ => refused.is_none() && !is_hidden() && privileges.may_read(&entry.filtered),
         };
         is_for_it.then(|| Self {
             subscriber: Arc::clone(&entry.subscriber),
             viewer,
             id: entry.id,
             select: entry.select.clone(),
-            view: Arc::clone(view),
+            privileges: Arc::clone(privileges),
             refused,
-            row_rights: if form == Form::Written { view.rows } else { RowRights::Everyone },
+            row_rights: if form == Form::Written { privileges.rows } else { RowRights::Everyone },
         })
     }
 }

@@ -11,7 +11,7 @@
 //! | `stream`, `log_change`, `log_table`, `log_tables` | rows of the write-ahead log, in the order of commits |
 //! | `completed_rows`, `converted_rows` | what the log does not have of rows |
 //! | `matching`, `evaluation` | who a row is for |
-//! | `lookups`, `table_lookup`, `role_view` | who may see it |
+//! | `lookups`, `table_lookup`, `role_privileges` | who may see it |
 //! | `row_question` | how the database is asked about rows |
 //! | `excluded`, `excluded_viewers`, `slow_filters`, `filters_in_time`, `outage`, `hidden_transactions` | what the database is not asked for now, and how long changes wait for it |
 //! | `delivery`, `wait_budget` | what is sent, and how long clients that read slowly are waited for |
@@ -71,7 +71,7 @@ mod operand;
 #[cfg(feature = "postgres")]
 mod outage;
 #[cfg(feature = "postgres")]
-mod role_view;
+mod role_privileges;
 #[cfg(feature = "postgres")]
 mod row_question;
 #[cfg(feature = "postgres")]

@@ -76,11 +76,11 @@ pub(super) struct SharedChecks<C: Eq + Hash = Option<ConnectionId>> {
 
 #[derive(Default)]
 struct WaitingCheck {
-    answer: Arc<SharedAnswer>,
+    answer: Arc<PendingAnswer>,
     parts: usize,
 }
 
-struct SharedAnswer {
+struct PendingAnswer {
     found: SetOnce<CheckAnswer>,
     /// One asks.
     asking: Semaphore,
@@ -97,11 +97,11 @@ pub(super) struct Wanted {
 pub(super) struct SharedCheck<'a, C: Eq + Hash = Option<ConnectionId>> {
     checks: &'a SharedChecks<C>,
     pub(super) wanted: Wanted,
-    answer: Arc<SharedAnswer>,
+    answer: Arc<PendingAnswer>,
     turn: WaitingForTurn<'a, C>,
 }
 
-impl Default for SharedAnswer {
+impl Default for PendingAnswer {
     fn default() -> Self {
         Self { found: SetOnce::new(), asking: Semaphore::new(1) }
     }
@@ -133,7 +133,7 @@ impl<C: Clone + Eq + Hash> SharedChecks<C> {
 impl<C: Clone + Eq + Hash> SharedCheck<'_, C> {
     /// The answer, which the first finds with `ask` whose turn has come. Who waits for it takes no turn of others.
     pub(super) async fn answer(&self, ask: impl AsyncFnOnce(&Wanted) -> CheckAnswer) -> CheckAnswer {
-        let SharedAnswer { found, asking } = &*self.answer;
+        let PendingAnswer { found, asking } = &*self.answer;
         let asked = async {
             let _of_client = self.turn.next_of_client().await;
             let _asking = asking.acquire().await.expect("it is never closed");
@@ -314,6 +314,7 @@ mod tests {
         drop(other);
         assert!(checks.waiting.lock().is_empty());
     }
+
     #[tokio::test]
     async fn one_client_with_many_checks_has_one_turn_and_others_ask_what_it_waits_for() {
         let (checks, begun) = (SharedChecks::<u32>::default(), Notify::new());

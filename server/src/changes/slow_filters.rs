@@ -24,10 +24,10 @@ pub(super) enum FilterSource {
 
 /// Which filters of a source the database is not asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Exclusion {
-    Nothing,
+pub(super) enum ExcludedFilters {
+    None,
     /// Those that were not answered in time a moment ago.
-    Untried,
+    AllButInTime,
     All,
 }
 
@@ -65,21 +65,21 @@ impl SlowFilters {
     }
 
     /// What the database is not asked for, if so many filters of a client may take too long.
-    pub(super) fn exclusion(&self, source: &FilterSource, of_client: u32) -> Exclusion {
+    pub(super) fn excluded(&self, source: &FilterSource, of_client: u32) -> ExcludedFilters {
         let (count, max) = (self.0.get(source).map_or(0, |slow| slow.count), source.max(of_client));
         match count {
-            count if count < max => Exclusion::Nothing,
-            count if count - max < max => Exclusion::Untried,
-            _ => Exclusion::All,
+            count if count < max => ExcludedFilters::None,
+            count if count - max < max => ExcludedFilters::AllButInTime,
+            _ => ExcludedFilters::All,
         }
     }
 
     /// One more filter of the source took too long, of which a client may have so many. Returns whether more is excluded from now on.
     pub(super) fn add(&mut self, source: FilterSource, of_client: u32, now: Instant) -> bool {
-        let before = self.exclusion(&source, of_client);
+        let before = self.excluded(&source, of_client);
         let slow = self.0.entry(source.clone()).or_insert(SlowSource { count: 0, since: now });
         slow.count += 1;
-        let is_new = self.exclusion(&source, of_client) > before;
+        let is_new = self.excluded(&source, of_client) > before;
         if is_new && let Some(slow) = self.0.get_mut(&source) {
             slow.since = now;
         }
@@ -96,33 +96,33 @@ mod tests {
     const OF_CLIENT: u32 = 4;
     const MAX: u32 = OF_CLIENT * OF_TABLE;
 
-    fn excludes(slow: &SlowFilters) -> Exclusion {
-        slow.exclusion(&TABLE, OF_CLIENT)
+    fn of_table(slow: &SlowFilters) -> ExcludedFilters {
+        slow.excluded(&TABLE, OF_CLIENT)
     }
 
     #[test]
-    fn many_slow_filters_within_the_pause_exclude_the_untried_of_their_source_for_as_long() {
+    fn many_slow_filters_within_the_pause_exclude_those_of_their_source_that_were_not_in_time_for_as_long() {
         let (mut slow, begun) = (SlowFilters::default(), Instant::now());
         let mut now = begun;
         for _ in 1..MAX {
-            assert!(!slow.add(TABLE, OF_CLIENT, now) && excludes(&slow) == Exclusion::Nothing);
+            assert!(!slow.add(TABLE, OF_CLIENT, now) && of_table(&slow) == ExcludedFilters::None);
             now += PAUSE / 20;
             slow.forget_after(PAUSE, now);
         }
-        assert!(slow.add(TABLE, OF_CLIENT, now) && excludes(&slow) == Exclusion::Untried);
+        assert!(slow.add(TABLE, OF_CLIENT, now) && of_table(&slow) == ExcludedFilters::AllButInTime);
         assert!(!slow.add(TABLE, OF_CLIENT, now), "they were excluded");
-        assert_eq!(slow.exclusion(&FilterSource::Table(8), OF_CLIENT), Exclusion::Nothing);
+        assert_eq!(slow.excluded(&FilterSource::Table(8), OF_CLIENT), ExcludedFilters::None);
         slow.forget_after(PAUSE, begun + PAUSE);
-        assert_eq!(excludes(&slow), Exclusion::Untried, "the pause begins with the one too many");
+        assert_eq!(of_table(&slow), ExcludedFilters::AllButInTime, "the pause begins with the one too many");
         slow.forget_after(PAUSE, now + PAUSE);
-        assert!(excludes(&slow) == Exclusion::Nothing && slow.is_empty());
+        assert!(of_table(&slow) == ExcludedFilters::None && slow.is_empty());
     }
 
     #[test]
     fn as_many_again_exclude_all() {
         let (mut slow, now) = (SlowFilters::default(), Instant::now());
         let count = (0..3 * MAX).filter(|_| slow.add(TABLE, OF_CLIENT, now)).count();
-        assert_eq!((count, excludes(&slow)), (2, Exclusion::All));
+        assert_eq!((count, of_table(&slow)), (2, ExcludedFilters::All));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::checked_subscription::{CheckedSubscription, ENTRIES_AT_ONCE, SubscriptionPart};
 use super::index::{NewEntry, TableIndex};
-use super::role_view::RoleView;
+use super::role_privileges::RolePrivileges;
 use super::subscriber::ChangeSubscriber;
 use super::viewer::Viewer;
 use crate::auth::Claims;
@@ -55,7 +55,7 @@ pub(super) struct SubscribedTable {
     /// Whether rows in the log may lack generated columns.
     pub(super) has_generated: bool,
     /// What the roles of its subscribers may read.
-    pub(super) views: HashMap<Box<str>, Arc<RoleView>>,
+    pub(super) privileges: HashMap<Box<str>, Arc<RolePrivileges>>,
 }
 
 impl Subscriptions {
@@ -281,7 +281,7 @@ impl State {
         for table in tables {
             for subscribed in self.tables.get_mut(table).into_iter().flatten() {
                 let is_gone = |role: &str| roles.contains(role) && !found.contains(&(*table, role));
-                subscribed.views.retain(|role, _| !is_gone(role));
+                subscribed.privileges.retain(|role, _| !is_gone(role));
             }
         }
         self.set_rights(rights.iter().map(|(table, role, rights)| (*table, &**role, rights)));
@@ -295,14 +295,14 @@ impl State {
 
     /// Nothing is known of what roles may read: until it is, they see nothing.
     pub(super) fn clear_rights(&mut self) {
-        self.tables.values_mut().flatten().for_each(|subscribed| subscribed.views.clear());
+        self.tables.values_mut().flatten().for_each(|subscribed| subscribed.privileges.clear());
     }
 
     /// Notes what roles may read.
     pub(super) fn set_rights<'r>(&mut self, rights: impl Iterator<Item = (u32, &'r str, &'r TableRights)>) {
         for (table, role, rights) in rights {
             let subscribed = self.tables.get_mut(&table).into_iter().flatten();
-            subscribed.for_each(|subscribed| subscribed.set_view(role, rights));
+            subscribed.for_each(|subscribed| subscribed.set_privileges(role, rights));
         }
     }
 
@@ -310,8 +310,8 @@ impl State {
     fn add_rights<'r>(&mut self, rights: impl Iterator<Item = (u32, &'r str, &'r TableRights)>) {
         for (table, role, rights) in rights {
             let subscribed = self.tables.get_mut(&table).into_iter().flatten();
-            let unknown = subscribed.filter(|subscribed| !subscribed.views.contains_key(role));
-            unknown.for_each(|subscribed| subscribed.set_view(role, rights));
+            let unknown = subscribed.filter(|subscribed| !subscribed.privileges.contains_key(role));
+            unknown.for_each(|subscribed| subscribed.set_privileges(role, rights));
         }
     }
 }
@@ -319,18 +319,19 @@ impl State {
 impl SubscribedTable {
     fn new(table: Arc<ChangeTable>) -> Self {
         let has_generated = table.has_generated();
-        Self { table, index: TableIndex::default(), has_generated, views: HashMap::new() }
+        Self { table, index: TableIndex::default(), has_generated, privileges: HashMap::new() }
     }
 
-    fn set_view(&mut self, role: &str, rights: &TableRights) {
-        let view = RoleView::new(&self.table, rights);
-        if self.views.get(role).is_none_or(|known| **known != view) {
-            self.views.insert(role.into(), Arc::new(view));
+    fn set_privileges(&mut self, role: &str, rights: &TableRights) {
+        let privileges = RolePrivileges::new(&self.table, rights);
+        if self.privileges.get(role).is_none_or(|known| **known != privileges) {
+            self.privileges.insert(role.into(), Arc::new(privileges));
         }
     }
 
     /// Whether some subscribers are sent refusals instead of written rows.
     pub(super) fn has_refusals(&self) -> bool {
-        self.table.primary_key.is_empty() || self.views.values().any(|view| !view.may_read_key)
+        self.table.primary_key.is_empty()
+            || self.privileges.values().any(|privileges| !privileges.may_read_key)
     }
 }

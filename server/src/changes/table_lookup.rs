@@ -175,7 +175,8 @@ impl<'a> TableLookup<'a> {
     ) -> Result<(), DatabaseFailure> {
         let asked: Vec<_> = places.iter().map(|place| self.questions[*place].as_question()).collect();
         let rows = LoggedRows { keys: &self.keys, values: &self.values, transactions };
-        let (begun, mut question) = (Instant::now(), RowQuestion::about((self.table(), transactions), visibility_wait));
+        let (begun, mut question) =
+            (Instant::now(), RowQuestion::about((self.table(), transactions), visibility_wait));
         let found = loop {
             match database.visible_rows(&question.table, rows, &asked).await {
                 Ok(found) => break found,

@@ -106,7 +106,10 @@ impl SqlFailure {
 impl PublicationTables {
     /// # Errors
     /// When the database has not found it out.
-    pub(super) fn of(question: &CheckQuestion<'_>, answer: PublicationAnswer) -> Result<Self, DatabaseFailure> {
+    pub(super) fn of(
+        question: &CheckQuestion<'_>,
+        answer: PublicationAnswer,
+    ) -> Result<Self, DatabaseFailure> {
         let PublicationAnswer { failed, missing, role, matched, tables, values } = answer;
         if let Some(failed) = failed {
             return Err(failed.into_failure());
@@ -124,10 +127,11 @@ impl PublicationTables {
         let known = tables.into_iter().flatten().map(|TableAnswer { oid, columns, readable }| {
             (oid, KnownTable { columns: columns.into(), readable: readable.unwrap_or_default() })
         });
-        let values = values.into_iter().flatten().map(|ValueAnswer { filter, type_oid, canonical, failure }| {
-            let canonical = failure.map_or_else(|| Ok(canonical.unwrap_or_default().into()), Err);
-            ((filter, type_oid), canonical)
-        });
+        let values =
+            values.into_iter().flatten().map(|ValueAnswer { filter, type_oid, canonical, failure }| {
+                let canonical = failure.map_or_else(|| Ok(canonical.unwrap_or_default().into()), Err);
+                ((filter, type_oid), canonical)
+            });
         Ok(Self { role, matched: oids, tables: known.collect(), values: values.collect() })
     }
 
@@ -161,9 +165,9 @@ impl PublicationTables {
         let without_columns = KnownTable::default();
         let table = self.tables.get(&oid).unwrap_or(&without_columns);
         let filters = asked.binding.filters.iter().zip(&asked.filters).map(|(filter, (place, value))| {
-            let (column, type_oid) = table.column(&filter.column).ok_or_else(|| {
-                SqlFailure::raised(format!("invalid column for filter {}", filter.column))
-            })?;
+            let (column, type_oid) = table
+                .column(&filter.column)
+                .ok_or_else(|| SqlFailure::raised(format!("invalid column for filter {}", filter.column)))?;
             let canonical = self.canonical((*place, type_oid))?;
             let Filter { operator, is_negated, .. } = *filter;
             Ok(CheckedFilter { column, operator, value: Arc::clone(value), canonical, is_negated })

@@ -71,9 +71,7 @@ impl<'b> CheckQuestion<'b> {
     /// As `check.sql` reads it.
     pub(super) fn request(&self, publication: &str, role: &str) -> Value {
         let pattern = |(schema, table): &(&NamePattern, &NamePattern)| json!({ "schema": name(schema), "table": name(table) });
-        let filter = |(pattern, column, operator, value): &(usize, &str, FilterOperator, &str)| {
-            json!({ "pattern": pattern, "column": column, "operator": operator.as_str(), "value": value })
-        };
+        let filter = |(pattern, column, operator, value): &(usize, &str, FilterOperator, &str)| json!({ "pattern": pattern, "column": column, "operator": operator.as_str(), "value": value });
         let selected = self.bindings.iter().flat_map(|asked| asked.binding.select.iter().flatten());
         let filtered = self.filters.all.iter().map(|(_, column, ..)| *column);
         let columns: BTreeSet<&str> = filtered.chain(selected.map(String::as_str)).collect();

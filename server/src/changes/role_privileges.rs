@@ -9,7 +9,7 @@ use crate::tenants::database::changes::{ChangeTable, RowRights, TableColumn, Tab
 
 /// What a role may read of a table.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct RoleView {
+pub(super) struct RolePrivileges {
     /// By the places of the columns in the catalog.
     is_readable: Box<[bool]>,
     /// Whether it may read a column.
@@ -33,7 +33,7 @@ pub(super) struct ChangeLayout {
     pub(super) key: RowLayout,
 }
 
-impl RoleView {
+impl RolePrivileges {
     pub(super) fn new(table: &ChangeTable, rights: &TableRights) -> Self {
         // The table may have changed since it was described: columns are known by their numbers.
         let may_read = |column: &TableColumn| {
