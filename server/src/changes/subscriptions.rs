@@ -37,7 +37,7 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Subscribed {
     subscriber: Arc<ChangeSubscriber>,
-    /// Tables, by their oids, and numbers of entries there.
+    /// Tables, in the order of their oids, and numbers of entries there.
     entries: Vec<(Arc<ChangeTable>, usize)>,
     /// For more tables than bindings: a binding may be for all tables of a schema.
     charge: MemoryCharge,
@@ -213,9 +213,7 @@ impl State {
 
     /// Those who have subscribed to one of these tables.
     pub(super) fn subscribers_of(&self, tables: &[u32]) -> Vec<Arc<ChangeSubscriber>> {
-        self.subscribers_if(|subscribed| {
-            subscribed.entries.iter().any(|(other, _)| tables.contains(&other.oid))
-        })
+        self.subscribers_if(|subscribed| tables.iter().any(|oid| subscribed.has_table(*oid)))
     }
 
     /// The tables that are subscribed to.
@@ -232,8 +230,7 @@ impl State {
     /// of a filter was dropped.
     pub(super) fn missing_by_name(&self, oid: u32, schema: &str, table: &str) -> Vec<Arc<ChangeSubscriber>> {
         self.subscribers_if(|subscribed| {
-            !subscribed.entries.iter().any(|(other, _)| other.oid == oid)
-                && subscribed.subscriber.names(schema, table)
+            !subscribed.has_table(oid) && subscribed.subscriber.names(schema, table)
         })
     }
 
@@ -313,6 +310,12 @@ impl State {
             let unknown = subscribed.filter(|subscribed| !subscribed.privileges.contains_key(role));
             unknown.for_each(|subscribed| subscribed.set_privileges(role, rights));
         }
+    }
+}
+
+impl Subscribed {
+    fn has_table(&self, oid: u32) -> bool {
+        self.entries.binary_search_by_key(&oid, |(table, _)| table.oid).is_ok()
     }
 }
 
