@@ -203,6 +203,19 @@ async fn a_server_that_does_not_work_is_exit_code_1() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_server_that_expects_a_proxy_header_is_named_as_such() {
+    let server = World::with(|settings| {
+        settings.server.proxy_protocol_from = vec!["127.0.0.0/8".into()];
+    })
+    .await;
+    for scheme in ["http", "https"] {
+        let error = probe(&format!("{scheme}://{} --token x", server.address())).await.failed(1);
+        assert!(error.contains("hint: ") && error.contains("server.proxy_protocol_from"), "{error}");
+    }
+    server.stop().await;
+}
+
 // Where a proxy does not pass the handshake on, `health` succeeds.
 #[tokio::test]
 async fn a_proxy_without_a_server_behind_it_is_exit_code_1() {

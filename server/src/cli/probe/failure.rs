@@ -6,12 +6,16 @@ use std::time::Duration;
 use anyhow::anyhow;
 use http::{Response, StatusCode, header};
 use settings::format_duration;
-use tokio_tungstenite::tungstenite::error::Error;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 
 use super::steps::ProbeStep;
 
 /// Characters of a response or reason that are printed.
 const TEXT_LENGTH_MAX: usize = 300;
+
+/// What to do when the connection ends instead of a response.
+const WITHOUT_RESPONSE: &str = "the server may expect a PROXY protocol header from this address \
+     (server.proxy_protocol_from): probe the load balancer that sends one, or from another network";
 
 /// Why a probe failed.
 #[derive(Debug)]
@@ -37,15 +41,15 @@ impl ProbeFailure {
 
     /// TLS was not negotiated.
     pub(super) fn of_tls(error: anyhow::Error) -> Self {
-        let cause = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
-        let hint = match cause.and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        let cause = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+        let hint = match cause.and_then(|cause| cause.get_ref()?.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidCertificate(_)) => Some(
                 "let SSL_CERT_FILE name the authority that has issued it, or --cert-file the certificate itself",
             ),
             Some(rustls::Error::InvalidMessage(_)) => {
                 Some("the port does not seem to speak TLS: try http:// instead of https://")
             }
-            _ => None,
+            _ => cause.filter(|cause| is_end(cause)).map(|_ended| WITHOUT_RESPONSE),
         };
         Self { error, hint, is_refusal: false }
     }
@@ -54,7 +58,14 @@ impl ProbeFailure {
     pub(super) fn of_handshake(error: Error) -> Self {
         match error {
             Error::Http(response) => Self::of_response(&response),
-            error => Self::broken(anyhow::Error::from(error).context("no WebSocket")),
+            error => {
+                let is_ended = match &error {
+                    Error::Io(cause) => is_end(cause),
+                    error => matches!(error, Error::Protocol(ProtocolError::HandshakeIncomplete)),
+                };
+                let error = anyhow::Error::from(error).context("no WebSocket");
+                Self { error, hint: is_ended.then_some(WITHOUT_RESPONSE), is_refusal: false }
+            }
         }
     }
 
@@ -89,6 +100,12 @@ impl ProbeFailure {
         let error = anyhow!("{what} is refused: {}", printable(reason));
         Self { error, hint: None, is_refusal: true }
     }
+}
+
+/// Whether the other side has closed the connection.
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 /// What is printed of a text of the server, which may hold anything.
