@@ -57,8 +57,34 @@ effect on pods that run.
 
 {{- /* Whether a Job migrates: only PostgreSQL can be migrated by another pod. */ -}}
 {{- define "realtime.migration.job" -}}
-{{- $isShared := or (include "realtime.secrets.has" (list . "store.url")) (dig "store" "host" "" .Values.config) -}}
-{{- if and .Values.migration.enabled $isShared (not .Values.trial.postgresql.enabled) -}}yes{{- end -}}
+{{- if and .Values.migration.enabled (include "realtime.store.isShared" .) (not .Values.trial.postgresql.enabled) -}}yes{{- end -}}
+{{- end -}}
+
+{{- /* "yes" if the store is a PostgreSQL of the operator's, by a secret, a setting or a variable. */ -}}
+{{- define "realtime.store.isShared" -}}
+{{- $isGiven := or (include "realtime.secrets.has" (list . "store.url")) (dig "store" "host" "" .Values.config) -}}
+{{- if or $isGiven (include "realtime.extraEnv.has" (list . "store.url" "DATABASE_URL" "store.host" "DB_HOST")) -}}yes{{- end -}}
+{{- end -}}
+
+{{- /* "yes" if extraEnv sets one of these, each a key or a variable of upstream's. */ -}}
+{{- define "realtime.extraEnv.has" -}}
+{{- $given := list -}}
+{{- range (first .).Values.extraEnv -}}{{- $given = append $given (trimSuffix "_FILE" .name) -}}{{- end -}}
+{{- $has := "" -}}
+{{- range rest . -}}
+{{- $name := ternary (printf "REALTIME__%s" (. | replace "." "__" | upper)) . (contains "." .) -}}
+{{- if has $name $given -}}{{- $has = "yes" -}}{{- end -}}
+{{- end -}}
+{{- $has -}}
+{{- end -}}
+
+{{- /* "yes" if the server has a secret that signs tokens of users, which `token` and `probe` need. */ -}}
+{{- define "realtime.signsTokens" -}}
+{{- if include "realtime.secrets.names" (list . "auth.jwt_secret") | fromJsonArray -}}
+yes
+{{- else -}}
+{{- include "realtime.extraEnv.has" (list . "auth.jwt_secret" "JWT_SECRET" "auth.jwt_secrets") -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* How many pods: without a bus they could not exchange messages. */ -}}
