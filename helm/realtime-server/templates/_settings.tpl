@@ -78,6 +78,38 @@ Written from the structs in server/settings/src by `UPDATE=1 cargo test -p setti
   "telemetry.traces.traces_endpoint"
 ]
 {{- end -}}
+{{- define "realtime.settings.secrets" -}}
+[
+  "admin.jwt_secret",
+  "admin.jwt_secrets",
+  "admin.metrics_jwt_secret",
+  "admin.metrics_token_blocklist",
+  "admin.token_blocklist",
+  "auth.jwks_url",
+  "auth.jwt_jwks",
+  "auth.jwt_secret",
+  "auth.jwt_secrets",
+  "bus.redis_url",
+  "seed.db_password",
+  "seed.jwt_jwks",
+  "seed.jwt_secret",
+  "store.encryption_key",
+  "store.legacy_encryption_key",
+  "store.password",
+  "store.previous_encryption_key",
+  "store.url",
+  "telemetry.push.auth",
+  "telemetry.push.url",
+  "telemetry.traces.endpoint",
+  "telemetry.traces.headers",
+  "telemetry.traces.traces_endpoint",
+  "tenants.*.auth.jwks_url",
+  "tenants.*.auth.jwt_jwks",
+  "tenants.*.auth.jwt_secret",
+  "tenants.*.auth.jwt_secrets",
+  "tenants.*.database.url"
+]
+{{- end -}}
 {{- define "realtime.settings.defaults" -}}
 {
   "server.default_tenant": "default",

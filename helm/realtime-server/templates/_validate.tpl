@@ -1,5 +1,7 @@
 {{- /* What no schema can say: values that contradict each other. The first problem ends the rendering. */ -}}
 {{- define "realtime.validate" -}}
+{{- include "realtime.validate.secrets" (dict "path" "" "keys" .Values.config) -}}
+{{- include "realtime.validate.settings" . -}}
 {{- $hasBus := include "realtime.secrets.has" (list . "bus.redis_url") -}}
 {{- $replicas := include "realtime.replicas" . | int -}}
 {{- if and (not $hasBus) (or .Values.autoscaling.enabled (gt $replicas 1)) -}}
@@ -42,8 +44,11 @@
 {{- if and .Values.monitoring.serviceMonitor.enabled .Values.monitoring.podMonitor.enabled -}}
 {{- fail "monitoring.serviceMonitor and monitoring.podMonitor would scrape each pod twice: enable one of them" -}}
 {{- end -}}
-{{- if and .Values.autoscaling.enabled (not (or .Values.autoscaling.cpu .Values.autoscaling.connections)) -}}
+{{- if and .Values.autoscaling.enabled (not (or (include "realtime.autoscaling.cpu" . | int) .Values.autoscaling.connections)) -}}
 {{- fail "autoscaling needs cpu or connections above 0" -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (lt (int .Values.autoscaling.maxReplicas) (int .Values.autoscaling.minReplicas)) -}}
+{{- fail (printf "autoscaling.maxReplicas is %d, less than autoscaling.minReplicas, %d" (int .Values.autoscaling.maxReplicas) (int .Values.autoscaling.minReplicas)) -}}
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.enabled needs ingress.hosts, such as [realtime.example.com]" -}}

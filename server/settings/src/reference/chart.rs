@@ -1,7 +1,8 @@
 //! What the Helm chart takes from the settings: the schema of its value `config`, and what its templates need to know
 //! about single keys.
 //!
-//! Secrets are no part of `config`, which becomes a ConfigMap: the chart has them as files, named after their keys.
+//! Secrets are no part of `config`, which becomes a ConfigMap: the chart has them as files, named after their keys. The schema lets
+//! them pass, because its error would be that of a misspelt key; the templates refuse them, and say where they belong.
 
 use std::fmt::Write as _;
 
@@ -44,7 +45,7 @@ fn definitions() -> Value {
     Value::Object(definitions)
 }
 
-/// Leaves out secrets and the defaults of sections, and refers as draft 7 does, which every version of Helm reads.
+/// Leaves out the types of secrets and the defaults of sections, and refers as draft 7 does, which every version of Helm reads.
 fn adapt(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -55,7 +56,9 @@ fn adapt(schema: &mut Value) {
                 fields.remove("default");
             }
             if let Some(Value::Object(keys)) = fields.get_mut("properties") {
-                keys.retain(|_, key| key["x-secret"] != true);
+                for key in keys.values_mut().filter(|key| key["x-secret"] == true) {
+                    *key = json!({ "description": "A secret, which belongs to `secrets.existing`." });
+                }
             }
             fields.values_mut().for_each(adapt);
         }
@@ -85,18 +88,21 @@ fn pattern(path: &[String]) -> String {
     names.collect::<Vec<_>>().join("\\.")
 }
 
-/// Named templates: the keys that wait for a restart, as a list, and some defaults, as a table.
+/// Named templates: the keys that wait for a restart and those of secrets, as lists, and some defaults, as a table.
 pub(super) fn templates() -> String {
     let leaves = shape::root().leaves();
     let restart = leaves.iter().filter(|(_, key)| key.reload == ReloadMode::Restart);
     let restart: Vec<_> = restart.map(|(path, _)| dotted(path)).collect();
     assert!(!restart.iter().any(|key| key.contains('*')), "the templates look at keys with fixed names only");
+    let secrets = leaves.iter().filter(|(_, key)| key.secret);
+    let secrets: Vec<_> = secrets.map(|(path, _)| dotted(path)).collect();
     let default = |key: &str| shape::root().find(&key.split('.').collect::<Vec<_>>()).map(Key::defaults);
     let defaults = DEFAULTS.map(|key| (key.to_owned(), default(key).expect("a key of the settings")));
     let defaults = Value::Object(defaults.into_iter().collect::<Map<_, _>>());
 
     let mut page = TEMPLATES_HEAD.to_owned();
-    for (name, content) in [("restart", json!(restart)), ("defaults", defaults)] {
+    for (name, content) in [("restart", json!(restart)), ("secrets", json!(secrets)), ("defaults", defaults)]
+    {
         let text = serde_json::to_string_pretty(&content).expect("a value is JSON");
         let _ = write!(page, "{{{{- define \"realtime.settings.{name}\" -}}}}\n{text}\n{{{{- end -}}}}\n");
     }
