@@ -30,6 +30,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: internal
 {{- end -}}
 
+{{- /* The labels of the pod of `helm test`, by which the NetworkPolicy admits it. */ -}}
+{{- define "realtime.testSelector" -}}
+app.kubernetes.io/name: {{ include "realtime.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end -}}
+
 {{- define "realtime.labels" -}}
 {{ include "realtime.commonLabels" . }}
 app.kubernetes.io/component: server
@@ -52,6 +59,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* The job of Prometheus: the name of the release, with «realtime», by which the alerts find it. */ -}}
+{{- define "realtime.job" -}}
+{{- $name := include "realtime.fullname" . -}}
+{{- ternary $name (printf "realtime-%s" $name) (contains "realtime" $name) -}}
 {{- end -}}
 
 {{- /* What the server itself speaks: https with a certificate of its own. */ -}}
@@ -85,7 +98,7 @@ every pod of the cluster: networkPolicy.enabled is false
 {{- else if and (kindIs "invalid" .internalFrom) (not .from) -}}
 every pod of the cluster, until networkPolicy.internalFrom says who may reach it
 {{- else if and (not .internalFrom) (not (kindIs "invalid" .internalFrom)) -}}
-the kubelet alone
+{{ ternary "the kubelet and the pod of helm test" "the kubelet alone" (eq (include "realtime.test.port" $) "internal") }}
 {{- else -}}
 those whom networkPolicy names
 {{- end -}}
