@@ -30,6 +30,7 @@ resource "aws_acm_certificate_validation" "this" {
 }
 
 resource "aws_route53_record" "this" {
+  count   = var.has_record ? 1 : 0
   zone_id = var.domain.zone_id
   name    = var.domain.name
   type    = "A"

@@ -15,6 +15,11 @@ output "endpoint" {
   value       = "wss://${var.domain.name}/realtime/v1"
 }
 
+output "load_balancer_arn" {
+  description = "The load balancer, for an accelerator in front of it."
+  value       = aws_lb.this.arn
+}
+
 output "load_balancer" {
   description = "The load balancer as its metrics name it."
   value       = aws_lb.this.arn_suffix

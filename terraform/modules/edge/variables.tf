@@ -46,6 +46,12 @@ variable "domain" {
   }
 }
 
+variable "has_record" {
+  description = "Whether the name leads to this load balancer. False behind an accelerator, which has the name then."
+  type        = bool
+  default     = true
+}
+
 variable "port" {
   description = "The port of the tasks."
   type        = number

@@ -63,7 +63,8 @@ locals {
     REALTIME__TELEMETRY__CLOUDWATCH__REGION     = data.aws_region.current.region
     REALTIME__TELEMETRY__LOG_FORMAT             = "json"
     REALTIME__TELEMETRY__LOG_HEALTH_CHECKS      = "false"
-  })
+    }, var.clients_are_hidden ? { REALTIME__SERVER__UNLIMITED_ADDRESSES = "0.0.0.0/0" } : {}
+  )
 
   settings_environment = {
     BUCKET   = aws_s3_bucket.settings.id

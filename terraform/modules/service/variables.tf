@@ -66,6 +66,16 @@ variable "load_balancer" {
   }
 }
 
+variable "clients_are_hidden" {
+  description = "Whether the load balancer sees another address in the place of clients', as behind an accelerator. Then there are no limits per address."
+  type        = bool
+  default     = false
+  validation {
+    condition     = !var.clients_are_hidden || !can(regex("(?m)^\\s*(max_connections_per_address|max_sockets_per_address|max_unverified_requests_per_second)\\s*=", var.config))
+    error_message = "config has a limit per address, which would be one of all clients together while their addresses are hidden."
+  }
+}
+
 variable "operators" {
   description = "Security groups that may reach the internal port (metrics, status, administration), each under a name."
   type        = map(string)

@@ -74,3 +74,14 @@ run "listener" {
     error_message = "The load balancer reaches another port than that of the clients."
   }
 }
+
+run "behind_an_accelerator_the_name_leads_elsewhere" {
+  command = plan
+  variables {
+    has_record = false
+  }
+  assert {
+    condition     = length(aws_route53_record.this) == 0
+    error_message = "The name leads to the load balancer, and to the accelerator."
+  }
+}

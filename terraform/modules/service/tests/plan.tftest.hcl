@@ -131,3 +131,13 @@ run "a_secret_that_is_given_is_used" {
   }
 }
 
+run "limits_per_address_are_off_while_clients_are_hidden" {
+  command = plan
+  variables {
+    clients_are_hidden = true
+  }
+  assert {
+    condition     = contains(jsondecode(aws_ecs_task_definition.server.container_definitions)[0].environment, { name = "REALTIME__SERVER__UNLIMITED_ADDRESSES", value = "0.0.0.0/0" })
+    error_message = "All clients together have the limits of one address."
+  }
+}

@@ -183,3 +183,11 @@ run "a_retention_that_does_not_exist_is_refused" {
   expect_failures = [var.log_retention_days]
 }
 
+run "a_limit_per_address_while_clients_are_hidden_is_refused" {
+  command = plan
+  variables {
+    clients_are_hidden = true
+    config             = "[server]\nmax_connections_per_address = 100\n"
+  }
+  expect_failures = [var.clients_are_hidden]
+}
