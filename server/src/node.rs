@@ -46,10 +46,10 @@ use crate::auth::{Operators, UnverifiedCallers};
 use crate::bus::{ClusterLink, Connectivity};
 use crate::permit::{Permit, Permits};
 use crate::store::{EncryptionKeys, StoreKind, TenantStore};
+use crate::telemetry::export_status::Exports;
 use crate::telemetry::fan_out::Exporter;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::prometheus::Prometheus;
-use crate::telemetry::push::PushStatus;
 use crate::telemetry::reports::Reports;
 use crate::telemetry::traces::{SpanCounters, Traces};
 use crate::tenants::{Registry, SourceUnavailable, StoredTenants, Tenant, UnknownHost};
@@ -103,14 +103,12 @@ pub struct Node {
     /// The exporter behind `/metrics`.
     pub prometheus: Prometheus,
     metrics_push: watch::Sender<MetricsPush>,
-    /// How pushing metrics goes.
-    pub push_status: Arc<PushStatus>,
     internal_address: OnceLock<SocketAddr>,
     /// Begins spans.
     pub traces: Traces,
     cloudwatch: watch::Sender<CloudWatch>,
-    /// How sending metrics to CloudWatch goes.
-    pub cloudwatch_status: Arc<PushStatus>,
+    /// How sending metrics and spans goes.
+    pub exports: Exports,
     /// Reports on what concerns no tenant in particular, in the log and in counters.
     pub reports: Reports,
 }
@@ -179,10 +177,9 @@ impl Node {
             },
             unverified: UnverifiedCallers::per_second(unverified_rate(&settings)),
             metrics_push: watch::Sender::new(settings.telemetry.push.clone()),
-            push_status: Arc::default(),
             internal_address: OnceLock::new(),
             cloudwatch: watch::Sender::new(settings.telemetry.cloudwatch.clone()),
-            cloudwatch_status: Arc::default(),
+            exports: Exports::default(),
             offload: Offload::beside(settings.server.worker_threads),
             settings: ArcSwap::from_pointee(settings),
             tenants,

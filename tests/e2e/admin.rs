@@ -177,13 +177,14 @@ async fn the_status_describes_the_node_and_its_tenants() {
         ("bus", json!("alone")),
         ("region", Value::Null),
         ("internal", Value::Null),
-        ("push", Value::Null),
-        ("cloudwatch", Value::Null),
         ("connections", json!(2)),
         ("rooms", json!(1)),
         ("members", json!(1)),
     ] {
         assert_eq!(status[key], value, "{key}");
+    }
+    for exporter in ["push", "cloudwatch", "traces"] {
+        assert_eq!(status["exporters"][exporter]["on"], json!(false), "{exporter}");
     }
     assert!(status["version"].is_string() && status["commit"].is_string(), "{status}");
     assert!(status["uptime"].is_u64(), "{status}");

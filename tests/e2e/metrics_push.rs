@@ -267,18 +267,29 @@ async fn operators_see_where_metrics_are_pushed_and_how_that_goes() {
     let operators = TokenIssuer::new("the secret of operators, of thirty-two bytes");
     let world = World::with(|settings| settings.admin.jwt_secret = Some(operators.secret().into())).await;
     let token = operators.sign(&json!({ "exp": 4_000_000_000_u64 }));
-    let push = async || world.send(Request::get("/status").bearer(&token)).await.json()["push"].clone();
-    assert_eq!(push().await, json!(null), "there is none");
+    let push =
+        async || world.send(Request::get("/status").bearer(&token)).await.json()["exporters"]["push"].clone();
+    assert_eq!(
+        push().await,
+        json!({"on": false, "address": null, "last_success": null, "failures": 0, "last_error": null, "requests": 0, "requests_failed": 0})
+    );
     world.apply(to(&receiver));
     eventually("a push has succeeded", async || push().await["last_success"].is_string()).await;
     let status = push().await;
     assert_eq!(status["address"], format!("http://{}/import?…", receiver.address()));
-    assert_eq!((&status["failures"], &status["last_error"]), (&json!(0), &json!(null)));
+    assert_eq!(
+        (&status["on"], &status["failures"], &status["last_error"]),
+        (&json!(true), &json!(0), &json!(null))
+    );
+    assert!(status["requests"].as_u64() >= Some(2) && status["requests_failed"] == 0, "{status}");
     receiver.respond_with(StatusCode::SERVICE_UNAVAILABLE);
     eventually("failures are counted", async || push().await["failures"].as_u64() >= Some(2)).await;
     let status = push().await;
     let error = status["last_error"].as_str().unwrap_or_default();
     assert!(error.ends_with(": the answer was 503 Service Unavailable"), "{status}");
-    assert!(status["last_success"].is_string(), "{status}");
+    assert!(status["last_success"].is_string() && status["requests_failed"].as_u64() >= Some(2), "{status}");
+    world.apply(|settings| settings.telemetry.push.enabled = false);
+    let status = push().await;
+    assert_eq!((&status["on"], &status["last_error"]), (&json!(false), &json!(null)));
     world.stop().await;
 }

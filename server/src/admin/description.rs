@@ -131,22 +131,30 @@ fn status_schema() -> Value {
             "pending": {"type": "array", "items": text()},
             "last_error": nullable(text()),
         })),
-        "push": nullable(object(json!({
-            "address": text(),
-            "last_success": nullable(time()),
-            "failures": count(),
-            "last_error": nullable(text()),
-        }))),
-        "cloudwatch": nullable(object(json!({
-            "namespace": text(),
-            "last_success": nullable(time()),
-            "failures": count(),
-            "last_error": nullable(text()),
-        }))),
+        "exporters": exporters(),
         "store": store(),
         "tenants": {"type": "array", "items": tenant()},
     }));
     named("Status", schema)
+}
+
+fn exporters() -> Value {
+    let exporter = |target: &str, counts: &[&str]| {
+        let text = || nullable(json!({"type": "string"}));
+        let mut members = Map::new();
+        members.insert("on".into(), json!({"type": "boolean"}));
+        members.insert(target.into(), text());
+        members.insert("last_success".into(), nullable(json!({"type": "string", "format": "date-time"})));
+        members.insert("failures".into(), count());
+        members.insert("last_error".into(), text());
+        members.extend(counts.iter().map(|key| ((*key).to_owned(), count())));
+        object(Value::Object(members))
+    };
+    object(json!({
+        "push": exporter("address", &["requests", "requests_failed"]),
+        "cloudwatch": exporter("namespace", &["requests", "requests_failed", "metrics_left_out"]),
+        "traces": exporter("address", &["spans_sent", "spans_dropped"]),
+    }))
 }
 
 fn memory() -> Value {

@@ -1,6 +1,7 @@
 //! HTTP for operators: health checks, metrics, the status of the node, and commands.
 
 mod description;
+mod exporters;
 mod health;
 mod metrics;
 mod operator;

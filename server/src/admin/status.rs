@@ -8,10 +8,10 @@ use hub::MemoryKind;
 use humantime_serde::re::humantime::format_rfc3339_seconds;
 use serde_json::{Map, Value, json};
 
+use super::exporters::exporters;
 use crate::bus::ResyncProgress;
 use crate::node::Node;
 use crate::response::JSON;
-use crate::telemetry::push::{PushResults, shown};
 use crate::tenants::{ChangesStatus, DatabaseStatus, TenantStatus};
 use crate::version::{COMMIT, VERSION};
 
@@ -40,8 +40,7 @@ pub(super) fn page(node: &Node) -> String {
         "members": population.members,
         "memory": memory(node),
         "settings": settings_status(node),
-        "push": push(node),
-        "cloudwatch": cloudwatch(node),
+        "exporters": exporters(node),
         "store": store(node),
         "tenants": tenants(node),
     });
@@ -86,32 +85,6 @@ fn internal(node: &Node) -> Option<Value> {
         "address": address.to_string(),
         "exclusive": node.settings().server.internal.exclusive,
         "connections": node.internal_sockets(),
-    }))
-}
-
-/// How the metrics are pushed, if they are. The address is shown without what may be secret in it.
-fn push(node: &Node) -> Option<Value> {
-    let settings = node.settings();
-    let address = shown(settings.telemetry.push.target()?);
-    let PushResults { last_success, failures, last_error } = node.push_status.results();
-    Some(json!({
-        "address": address,
-        "last_success": last_success.map(time),
-        "failures": failures,
-        "last_error": last_error,
-    }))
-}
-
-/// How metrics are sent to CloudWatch, if they are.
-fn cloudwatch(node: &Node) -> Option<Value> {
-    let settings = node.settings();
-    let cloudwatch = Some(&settings.telemetry.cloudwatch).filter(|cloudwatch| cloudwatch.enabled)?;
-    let PushResults { last_success, failures, last_error } = node.cloudwatch_status.results();
-    Some(json!({
-        "namespace": cloudwatch.namespace,
-        "last_success": last_success.map(time),
-        "failures": failures,
-        "last_error": last_error,
     }))
 }
 

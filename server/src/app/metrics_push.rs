@@ -15,7 +15,7 @@ pub(super) async fn run(node: Arc<Node>, address: SocketAddr, stop: Cancellation
         rendered.sample_metrics();
         rendered.prometheus.render_apart()
     });
-    let reported = (&node.push_status, &node.metrics, &node.reports);
+    let reported = (&node.exports.push, &node.metrics, &node.reports);
     MetricsPusher::new(node.metrics_push(), instance(address), render, &node.common_memory, reported)
         .run(stop)
         .await;

@@ -6,6 +6,7 @@ pub mod cloudwatch;
 pub mod codes;
 #[macro_use]
 mod macros;
+pub mod export_status;
 pub mod fan_out;
 mod intervals;
 pub mod line_limits;

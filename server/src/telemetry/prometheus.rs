@@ -75,6 +75,20 @@ impl Prometheus {
         self.registry.visit(&is_wanted, &mut visit);
     }
 
+    /// The present value of a counter or gauge, of all its series together, without its fraction.
+    pub fn number(&self, name: &str) -> u64 {
+        let mut sum = 0.0;
+        self.visit(
+            |found| found == name,
+            |series| {
+                if let SampledValue::Counter(value) | SampledValue::Gauge(value) = series.value {
+                    sum += value;
+                }
+            },
+        );
+        sum as u64
+    }
+
     fn page_of(&self, selection: Selection) -> String {
         let mut page = String::new();
         self.registry.write(selection, &mut page);

@@ -28,6 +28,9 @@ async fn what_was_not_accepted_is_sent_with_what_follows() {
     let status = server.status().await;
     assert!(status["last_success"].is_string() && status["last_error"].is_null(), "{status}");
     assert_eq!((&status["failures"], &status["namespace"]), (&0.into(), &"Realtime".into()));
+    let [requests, failed] = ["requests", "requests_failed"].map(|key| status[key].as_u64());
+    assert!(status["on"] == true && requests > failed && failed >= Some(4), "{status}");
+    assert_eq!(status["metrics_left_out"], 0);
     server.visit().await;
     server.stop();
     assert_eq!(total(&receiver, "realtime_channel_global_joins"), 2.0);

@@ -69,7 +69,7 @@ impl Running {
     pub async fn status(&self) -> Value {
         let token = TokenIssuer::new(OPERATORS).sign(&json!({ "exp": 4_000_000_000_u64 }));
         let status = self.world.send(Request::get("/status").bearer(&token)).await.json();
-        status["cloudwatch"].clone()
+        status["exporters"]["cloudwatch"].clone()
     }
 
     /// The next line of its log with these words. Waits for it.

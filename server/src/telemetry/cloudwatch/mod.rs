@@ -27,9 +27,9 @@ use self::client::{CloudWatchClient, PutError};
 use self::growth::{Accepted, Growth};
 pub use self::sample::{CloudWatchMetric, MetricsSample};
 use super::codes::{Code, Scope};
+use super::export_status::ExportStatus;
 use super::intervals::Intervals;
 use super::metrics::Metrics;
-use super::push::PushStatus;
 use super::reports::Reports;
 
 /// How long a request may take that is under way when the server stops.
@@ -50,7 +50,7 @@ pub struct CloudWatchExporter {
     accepted: Accepted,
     /// The reason of the last failure, if there was no success after it. It is reported once.
     failing: Option<String>,
-    status: Arc<PushStatus>,
+    status: Arc<ExportStatus>,
     metrics: Arc<Metrics>,
     reports: Reports,
 }
@@ -60,7 +60,7 @@ impl CloudWatchExporter {
     pub fn new(
         settings: watch::Receiver<CloudWatch>,
         measure: MeasureMetrics,
-        (status, metrics, reports): (&Arc<PushStatus>, &Arc<Metrics>, &Reports),
+        (status, metrics, reports): (&Arc<ExportStatus>, &Arc<Metrics>, &Reports),
     ) -> Self {
         Self {
             settings,

@@ -4,9 +4,6 @@
 //! the next ones have newer values; while they fail the interval grows. When the server stops, the last values are sent once.
 
 mod request;
-mod status;
-
-pub use self::status::{PushResults, PushStatus};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +18,7 @@ use tracing::info;
 
 use self::request::{PushError, PushedPage, Template};
 use super::codes::{Code, Scope};
+use super::export_status::ExportStatus;
 use super::intervals::Intervals;
 use super::metrics::Metrics;
 use super::reports::Reports;
@@ -46,7 +44,7 @@ pub struct MetricsPusher {
     client: OutgoingClient,
     /// Whom the pages are charged to until they are sent.
     memory: Arc<TenantMemory>,
-    status: Arc<PushStatus>,
+    status: Arc<ExportStatus>,
     metrics: Arc<Metrics>,
     reports: Reports,
 }
@@ -59,7 +57,7 @@ impl MetricsPusher {
         instance: String,
         render: RenderPages,
         memory: &Arc<TenantMemory>,
-        (status, metrics, reports): (&Arc<PushStatus>, &Arc<Metrics>, &Reports),
+        (status, metrics, reports): (&Arc<ExportStatus>, &Arc<Metrics>, &Reports),
     ) -> Self {
         let client = OutgoingClient::new(RequestKind::Once);
         let (memory, status) = (Arc::clone(memory), Arc::clone(status));
