@@ -41,6 +41,15 @@ when the process starts, or when a tenant that was removed is made again.
 |---|---|---|---|---|---|
 ";
 
+const LABELS_HEAD: &str = "
+## Labels of Supabase Realtime
+
+Labels of its metrics that no metric here has. Its `region` is `nil` where the variable is unset; here it is absent then.
+
+| Label | There on | Here |
+|---|---|---|
+";
+
 const UPSTREAM_HEAD: &str = "
 ## Names of Supabase Realtime
 
@@ -71,6 +80,10 @@ pub fn reference() -> String {
         let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
         let (unit, origin, labels) = (unit(name), origin(name), labels.join(", "));
         let _written = writeln!(page, "| `{name}` | {kind} | {unit} | {labels} | {origin} | {help} |");
+    }
+    page.push_str(LABELS_HEAD);
+    for (label, metrics, here) in upstream_names::LABELS {
+        let _written = writeln!(page, "| `{label}` | {metrics} | {here} |");
     }
     page.push_str(UPSTREAM_HEAD);
     for (name, here) in upstream_names::CODES.iter().chain(upstream_names::METRICS) {

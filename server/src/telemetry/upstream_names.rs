@@ -69,6 +69,31 @@ const NO_GARBAGE: &str = "none: nothing is garbage-collected";
 const NO_RECONCILING: &str =
     "none: a schema with versions is left as it is; the page of status names what it lacks";
 
+/// Labels of upstream's metrics that nothing here has: which metrics have them there, and what is seen here instead.
+pub(super) const LABELS: &[(&str, &str, &str)] = &[
+    (
+        "host",
+        "all",
+        "none: what scrapes a node knows its address, and Prometheus has it in `instance`; a push has that too",
+    ),
+    (
+        "id",
+        "all",
+        "none: every start would begin all series anew. The id of a node is `node` in `/status`, and `service.instance.id` of its spans",
+    ),
+    (
+        "platform_region",
+        "`realtime_tenants_migrations_duration_milliseconds`",
+        "none: it is a region of Supabase's platform; `region` is that of the node",
+    ),
+    (
+        "origin_node",
+        "`gen_rpc_…`, `dist_…`",
+        "none: Redis is between the nodes, and no two of them are connected",
+    ),
+    ("target_node", "`gen_rpc_…`, `dist_…`", "none, likewise"),
+];
+
 /// What upstream's documentation names and its code does not have.
 pub(super) const DOCUMENTED_ONLY: &[&str] = &[
     "ErrorAuthorizingWebsocket",

@@ -93,6 +93,9 @@ const REPORTED: &str = "\
     beam_system_logical_processors_online_info beam_system_ets_limit_info beam_system_port_limit_info
     beam_system_process_limit_info beam_system_thread_pool_size_info beam_system_atom_limit_info";
 
+/// The labels that its code adds to them, and no metric here has.
+const LABELS: [&str; 5] = ["host", "id", "origin_node", "platform_region", "target_node"];
+
 /// What ends the name of a series of a histogram.
 const SERIES: [&str; 2] = ["_bucket", "_count"];
 
@@ -112,6 +115,20 @@ fn every_code_and_metric_that_upstream_documents_or_reports_is_on_the_page() {
     let missing: Vec<_> =
         [CODES, METRICS, REPORTED].into_iter().flat_map(str::split_whitespace).filter(is_missing).collect();
     assert_eq!(missing, Vec::<&str>::new());
+}
+
+#[test]
+fn every_label_that_only_upstream_has_is_on_the_page_with_a_reason() {
+    let page = reference();
+    let (_, section) = page.split_once("\n## Labels of Supabase Realtime\n").expect("its section");
+    let (section, _) = section.split_once("\n## ").expect("a section after it");
+    for label in LABELS {
+        let row = section.lines().find(|line| line.starts_with(&format!("| `{label}` |")));
+        assert!(row.is_some_and(|row| row.contains("| none")), "{label}: {row:?}");
+        assert!(
+            !page.lines().any(|line| line.starts_with("| `") && line.contains(&format!(", `{label}` |")))
+        );
+    }
 }
 
 #[test]

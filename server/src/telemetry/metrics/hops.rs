@@ -1,4 +1,4 @@
-//! How long messages to the other nodes take as far as this node can see it: until Redis has passed them on.
+//! How long messages to the other nodes take as far as this node can see it: until Redis has replied.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use metrics::{Label, Recorder};
 metrics! {
     /// Batches of messages; each carries the labels `mechanism` and `success`.
     pub struct HopMetrics {
-        /// Time until Redis had passed a batch of messages on to the other nodes, in milliseconds. success is false for what had no reply yet when the connection was lost, one sample each time.
+        /// Time until Redis had replied to a batch of messages, in milliseconds: it has queued them for the other nodes then. When these receive them is not measured. success is false for what had no reply yet when the connection was lost, one sample each time.
         pub duration: Histogram = "realtime_global_rpc",
     }
 }
@@ -28,7 +28,7 @@ impl BusHops {
         Self { confirmed, lost }
     }
 
-    /// Notes a batch that was passed on.
+    /// Notes a batch that Redis has replied to.
     pub fn note(&self, took: Duration) {
         self.confirmed.duration.record(took.as_secs_f64() * 1_000.0);
     }
