@@ -97,7 +97,7 @@ impl Default for CloudWatch {
 }
 
 /// The metrics that are sent by default: those of alarms, and below them what clients do.
-const METRICS: [&str; 46] = [
+const METRICS: [&str; 47] = [
     "phoenix_channel_joined_total{result}",
     "phoenix_connections_active",
     "phoenix_connections_max",
@@ -114,6 +114,7 @@ const METRICS: [&str; 46] = [
     "realtime_changes_dropped_total",
     "realtime_changes_durable_retained_bytes",
     "realtime_changes_lag_bytes",
+    "realtime_cloudwatch_left_out",
     "realtime_codes_total{code}",
     "realtime_connections_refused_total",
     "realtime_global_rpc",
