@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import subprocess
 import tempfile
 import tomllib
@@ -85,6 +86,15 @@ def files_of(pod: dict, objects: list[dict]) -> dict[str, str]:
         for name, text in volume_files(volumes[mount["name"]], objects).items():
             files[f"{mount['mountPath']}/{name}"] = text
     return files
+
+
+def variables(pod: dict) -> dict[str, str]:
+    """The variables of its container, as the kubelet makes them. What it takes from the machine is an address here."""
+    found: dict[str, str] = {}
+    for each in pod["spec"]["containers"][0]["env"]:
+        text = each.get("value", "10.0.0.5")
+        found[each["name"]] = re.sub(r"\$\((\w+)\)", lambda name: found.get(name[1], name[0]), text)
+    return found
 
 
 def volume_files(volume: dict, objects: list[dict]) -> dict[str, str]:
