@@ -157,7 +157,8 @@ impl Node {
             sent: metrics.node.trace_spans_sent.clone(),
             dropped: metrics.node.trace_spans_dropped.clone(),
         };
-        let traces = Traces::start(&settings.telemetry.traces, &id.to_string(), spans)?;
+        let exports = Exports::default();
+        let traces = Traces::start(&settings.telemetry.traces, &id.to_string(), (spans, &exports.traces))?;
         let tenants = Registry::new(&settings, jwks, (&metrics, &memory));
         let stored_tenants = StoredTenants::register(store, keys, settings.store.timeout, &tenants);
         stored_tenants.expect(settings.seed.tenant_with_key());
@@ -179,7 +180,7 @@ impl Node {
             metrics_push: watch::Sender::new(settings.telemetry.push.clone()),
             internal_address: OnceLock::new(),
             cloudwatch: watch::Sender::new(settings.telemetry.cloudwatch.clone()),
-            exports: Exports::default(),
+            exports,
             offload: Offload::beside(settings.server.worker_threads),
             settings: ArcSwap::from_pointee(settings),
             tenants,

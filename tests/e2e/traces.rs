@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use harness::{
-    Accepts, Client, Dialect, Frame, Postgres, ReceivedSpan, Request, SpanReceiver, Token, World, eventually,
+    Accepts, Client, Dialect, Frame, Postgres, ReceivedSpan, Request, SpanReceiver, Token, TokenIssuer,
+    World, eventually,
 };
 use hub::Bounds;
 use realtime_server::bus::Broker;
@@ -191,6 +192,43 @@ async fn a_collector_that_is_away_costs_spans_and_nothing_else() {
         world.number("realtime_trace_spans_sent_total").await > 0.0 && !receiver.spans().is_empty()
     })
     .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn operators_see_where_spans_are_sent_and_how_that_goes() {
+    let receiver = SpanReceiver::http().await;
+    let operators = TokenIssuer::new("the secret of operators, of thirty-two bytes");
+    let turn_on = to(&receiver);
+    let world = World::with(|settings| {
+        turn_on(settings);
+        let url = format!("{}/v1/traces?key=hush", receiver.url());
+        settings.telemetry.traces.traces_endpoint = Some(url.into());
+        settings.telemetry.traces.max_interval = Duration::from_millis(40);
+        settings.admin.jwt_secret = Some(operators.secret().into());
+    })
+    .await;
+    let token = operators.sign(&json!({ "exp": 4_000_000_000_u64 }));
+    // Each of these requests has a span itself.
+    let traces = async || {
+        world.send(Request::get("/status").bearer(&token)).await.json()["exporters"]["traces"].clone()
+    };
+    eventually("spans were sent", async || traces().await["last_success"].is_string()).await;
+    let status = traces().await;
+    assert_eq!(status["address"], format!("{}/v1/traces?…", receiver.url()));
+    assert_eq!(
+        (&status["on"], &status["failures"], &status["last_error"]),
+        (&json!(true), &json!(0), &json!(null))
+    );
+    assert!(status["spans_sent"].as_u64() >= Some(1) && status["spans_dropped"] == 0, "{status}");
+    receiver.accept(Accepts::Nothing);
+    eventually("failures are counted", async || traces().await["failures"].as_u64() >= Some(2)).await;
+    let status = traces().await;
+    assert!(status["last_error"].as_str().is_some_and(|error| error.contains("400")), "{status}");
+    assert!(status["last_success"].is_string() && status["spans_dropped"].as_u64() >= Some(2), "{status}");
+    assert!(!status.to_string().contains("hush"), "{status}");
+    receiver.accept(Accepts::Everything);
+    eventually("a success ends that", async || traces().await["last_error"].is_null()).await;
     world.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use super::{SpanCounters, SpanName};
+use super::{SpanName, SpanResults};
 
 /// There are no spans to identify.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +73,7 @@ impl NoTraces {
     pub fn start(
         settings: &settings::Traces,
         _instance: &str,
-        _counters: SpanCounters,
+        _results: SpanResults<'_>,
     ) -> anyhow::Result<Self> {
         check(settings).map_err(|(_key, error)| error)?;
         Ok(Self)

@@ -37,7 +37,11 @@ pub use self::recorder::Traces;
 pub use self::span::TraceSpan;
 pub use self::span_name::SpanName;
 
+use std::sync::Arc;
+
 use metrics::Counter;
+
+use super::export_status::ExportStatus;
 
 /// What counts spans.
 #[derive(Debug, Clone)]
@@ -47,6 +51,9 @@ pub struct SpanCounters {
     /// Those that were not.
     pub dropped: Counter,
 }
+
+/// Where it is noted how sending spans goes.
+type SpanResults<'a> = (SpanCounters, &'a Arc<ExportStatus>);
 
 /// The attribute of the tenant that a span belongs to, as in log lines.
 pub const TENANT: &str = "external_id";

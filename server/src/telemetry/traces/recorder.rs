@@ -14,7 +14,7 @@ use super::exporter;
 use super::queue::SpanQueue;
 use super::sampler::LiveSampler;
 use super::sender::SpanSender;
-use super::{SpanCounters, SpanName, TraceContext, TraceSpan};
+use super::{SpanName, SpanResults, TraceContext, TraceSpan};
 use crate::version::VERSION;
 
 /// The name of a server that the settings give none: upstream's.
@@ -41,7 +41,7 @@ impl Traces {
     pub fn start(
         settings: &settings::Traces,
         instance: &str,
-        counters: SpanCounters,
+        (counters, status): SpanResults<'_>,
     ) -> anyhow::Result<Self> {
         if !settings.is_on() {
             return Ok(Self::default());
@@ -49,7 +49,7 @@ impl Traces {
         let (exporter, failure) = exporter::build(settings).map_err(|(_key, error)| error)?;
         let (queue, ended) = SpanQueue::new(settings.queue_spans.get(), counters.dropped.clone());
         let resource = resource(settings, instance);
-        let sender = SpanSender::new(settings, (exporter, failure), &resource, ended, counters);
+        let sender = SpanSender::new(settings, (exporter, failure), &resource, ended, (counters, status));
         let sampler = LiveSampler::new(settings);
         let provider = SdkTracerProvider::builder()
             .with_sampler(sampler.clone())

@@ -4,6 +4,7 @@
 //! spans wait in the queue, and those that find no room there are dropped. When the server stops, what waits is sent within two seconds.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry_otlp::SpanExporter;
@@ -15,8 +16,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::SpanCounters;
 use super::collector_client::LastFailure;
+use super::{SpanCounters, SpanResults};
+use crate::telemetry::export_status::ExportStatus;
 use crate::telemetry::intervals::Intervals;
 
 /// How long the last requests may take, which a stop waits for.
@@ -34,6 +36,7 @@ pub(super) struct SpanSender {
     interval: Duration,
     intervals: Intervals,
     counters: SpanCounters,
+    status: Arc<ExportStatus>,
     /// Spans in the present request.
     under_way: u64,
 }
@@ -44,7 +47,7 @@ impl SpanSender {
         (mut exporter, failure): (SpanExporter, LastFailure),
         resource: &Resource,
         ended: mpsc::Receiver<SpanData>,
-        counters: SpanCounters,
+        (counters, status): SpanResults<'_>,
     ) -> Self {
         exporter.set_resource(resource);
         let target =
@@ -60,6 +63,7 @@ impl SpanSender {
             interval: settings.interval,
             intervals: Intervals::new(settings.interval, settings.max_interval),
             counters,
+            status: Arc::clone(status),
             under_way: 0,
         }
     }
@@ -123,6 +127,7 @@ impl SpanSender {
         let why = match result {
             Ok(Ok(())) => {
                 self.counters.sent.increment(spans);
+                self.status.note_success();
                 if let Some(failures) = self.intervals.succeeded() {
                     info!("Traces are sent again, after {failures} failures");
                 }
@@ -132,6 +137,8 @@ impl SpanSender {
             Err(_elapsed) => "there was no answer in time".to_owned(),
         };
         self.counters.dropped.increment(spans);
+        self.status.note_error(why.clone());
+        self.status.note_failure();
         let is_first = !self.intervals.has_failed();
         self.intervals.failed();
         // The spans of further failures are counted; the log has the first one, and the end.
