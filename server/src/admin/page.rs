@@ -1,6 +1,6 @@
 //! A page that may be large because it has a part for each tenant, at a path that many clients may request at once.
 //!
-//! One thread at a time renders it. A client that does not read its response keeps a whole page in memory, which it shares
+//! One thread at a time renders it, of those with a lower priority than the workers (`workers/offload.rs`). A client that does not read its response keeps a whole page in memory, which it shares
 //! with those that got the same one. So only some responses may be unread at once, and of few pages, and one may be closed for
 //! another (`unread.rs`). A request that finds no room waits for some. Rendering may take a tenth of one processor's time.
 //! While that is used up, or too many pages are unread, the newest one is sent again.
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use hub::{MemoryCharge, MemoryKind};
+use hub::{MemoryCharge, MemoryKind, Party};
 use tokio::sync::Mutex;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 
 use super::unread::{Unread, UnreadResponse};
 use crate::node::Node;
@@ -108,9 +108,12 @@ impl Page {
             return Ok(text);
         }
         let (node, render) = (Arc::clone(&self.node), self.render);
-        // On another thread, because files of `/proc` are read. It keeps the lock, because it goes on when the client closes
-        // its connection.
-        spawn_blocking(move || newest.render(&node, render)).await
+        // A task, which keeps the lock, because it goes on when the client closes its connection.
+        tokio::spawn(async move {
+            let offload = Arc::clone(&node.offload);
+            offload.run_beside(Party::NODE, move || newest.render(&node, render)).await
+        })
+        .await
     }
 
     /// Room for the response to this request; `None` if others take it for too long.

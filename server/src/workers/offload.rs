@@ -1,6 +1,6 @@
-//! Work on large messages, on threads beside the workers.
+//! Work on large messages and large pages, on threads beside the workers.
 //!
-//! A poll cannot be interrupted, and parsing a few megabytes takes longer than the other connections of a worker should
+//! A poll cannot be interrupted, and parsing or writing a few megabytes takes longer than the other connections of a worker should
 //! wait. The system does interrupt threads, and these have a lower priority than the workers: a worker that has something to
 //! do would otherwise wait for the end of a thread's slice, some milliseconds, where both share a processor. So little of
 //! this work is done at once that the workers keep half of the processors; the rest of it waits in a queue in which tenants
@@ -79,7 +79,7 @@ impl Offload {
         bytes > LARGE
     }
 
-    /// Does `work` for a message of `bytes`: here if it is large, when it is the turn of `party`; else at once.
+    /// Does `work` for a message of `bytes`: [beside the workers](Self::run_beside) if it is large, else at once.
     ///
     /// # Panics
     /// If `work` does.
@@ -89,9 +89,18 @@ impl Offload {
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        if !Self::is_large(bytes) {
-            return work();
-        }
+        if Self::is_large(bytes) { self.run_beside(party, work).await } else { work() }
+    }
+
+    /// Does `work` on a thread beside the workers, when it is the turn of `party`.
+    ///
+    /// # Panics
+    /// If `work` does.
+    pub async fn run_beside<T: Send + 'static>(
+        self: &Arc<Self>,
+        party: Party,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
         let turn = self.turn(party).await;
         // Tasks that the work starts belong to the caller's worker.
         let worker = Handle::current();
