@@ -199,7 +199,7 @@ pub const ALL: &[Workload] = &[
     },
     Workload {
         name: "exporters-posts",
-        reach: "20,000 broadcasts over HTTP likewise: the same",
+        reach: "100,000 broadcasts over HTTP likewise: the same",
         run: exporters::posts,
     },
     Workload {
