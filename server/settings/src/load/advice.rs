@@ -62,6 +62,11 @@ pub(super) fn for_name(kind: &ValueKind, name: &str) -> Option<String> {
 pub(super) fn for_value(key: &Key, path: &[String], value: &Value, origin: Origin) -> Option<String> {
     match &key.shape {
         Shape::Section(_) => for_section(key, path),
+        Shape::Table(item) if matches!(item.shape, Shape::One(_)) => {
+            let example =
+                if origin == Origin::Variable { r#"{"<name>": "…"}"# } else { "{ <name> = \"…\" }" };
+            Some(format!("write names of your own with their values: {example}"))
+        }
         Shape::Table(_) => Some(format!("write [{}.<id>], with a name of your own for <id>", dotted(path))),
         Shape::List(_) if origin == Origin::Variable => {
             Some("write items separated by commas, or JSON: [\"…\", \"…\"]".into())

@@ -125,6 +125,10 @@ fn a_value_of_another_form_is_reported_with_the_right_form() {
         ),
         ("server.tls = true", text("the keys of server.tls are cert_file, key_file")),
         ("tenants = 1", text("write [tenants.<id>], with a name of your own for <id>")),
+        (
+            "telemetry.cloudwatch.dimensions = 'production'",
+            text("write names of your own with their values: { <name> = \"…\" }"),
+        ),
     ] {
         assert_eq!(help(file, &[]), [expected], "{file}");
     }
@@ -135,6 +139,10 @@ fn a_value_of_another_form_is_reported_with_the_right_form() {
         (
             ("REALTIME__AUTH__JWT_SECRETS", "[half"),
             text("write items separated by commas, or JSON: [\"…\", \"…\"]"),
+        ),
+        (
+            ("REALTIME__TELEMETRY__CLOUDWATCH__DIMENSIONS", "production"),
+            text("write names of your own with their values: {\"<name>\": \"…\"}"),
         ),
         (("LOG_LEVEL", "warnning"), text("did you mean warning?")),
         (("DISABLE_HEALTHCHECK_LOGGING", "yes"), text("write true")),
