@@ -160,6 +160,8 @@ async fn its_connections_are_bounded_and_apart_from_those_of_clients() {
     let second = busy(&internal).await;
     assert_eq!(internal.send(Request::get("/readyz")).await.status, 503, "none waits");
     assert_eq!(server.send(Request::get("/readyz")).await.status, 200, "the main port has its own");
+    let supervisor = internal.behind(internal.endpoint().from("127.0.0.99"));
+    assert_eq!(supervisor.send(Request::get("/readyz")).await.status, 200, "an address with more makes room");
     let metrics = server.send(Request::get("/metrics")).await.text();
     let refusal = |line: &str| {
         line.starts_with("realtime_codes_total") && line.contains("InternalConnectionLimitReached")

@@ -148,10 +148,13 @@ impl SocketTable {
         self.node.common_memory.charge(MemoryKind::Connections, self.bytes)
     }
 
-    /// A permit of the internal listener, for which another connection is closed if necessary.
+    /// A permit of the internal listener, for which another connection is closed if necessary. If none waits, it is one with a
+    /// request, of the address that has the most of these: otherwise one that reads no responses could keep supervisors out, which
+    /// then end the server.
     fn internal(&self, network: Option<IpAddr>) -> Result<Held, Shortage> {
         let of_server = self.node.acquire_internal_socket().or_else(|| {
-            let closed = self.usual.close_one_for(network)?;
+            let busy = || self.usual.busy.lock().close_one_of_more_than(network);
+            let closed = self.usual.close_one_for(network).or_else(busy)?;
             self.count_closed(&closed);
             Some(closed.of_server)
         });
