@@ -135,8 +135,9 @@ fn targets(telemetry: &Telemetry) -> Targets {
     Targets::new()
         .with_default(default.min(LevelFilter::DEBUG))
         .with_targets(OWN_CRATES.map(|krate| (krate, default)))
-        // What the SDK of CloudWatch cannot find is reported where it is missed.
-        .with_target("aws_", default.min(LevelFilter::ERROR))
+        // What the SDK of CloudWatch misses, and what certificates are not valid, is reported with a code by those who need it.
+        .with_target("aws_", LevelFilter::OFF)
+        .with_target("rustls_platform_verifier", LevelFilter::OFF)
         // It warns at each watched file that is replaced, which is how files of settings change.
         .with_target("notify", default.min(LevelFilter::ERROR))
         // Databases of tenants say what they like, in the name of the server; what matters is reported with a code.
