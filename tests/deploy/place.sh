@@ -11,6 +11,8 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/realtime-server/deploy"
 # Packages that are unpacked there rather than installed, and the Python programs.
 PATH="$CACHE/tools/usr/bin:$CACHE/tools/usr/sbin:$CACHE/lint/bin:$PATH"
+# Terraform of this machine is used if there is one.
+PATH="$PATH:$CACHE/terraform/bin"
 # The Debian release that the images are made of.
 SUITE=bookworm
 # The Node that the official clients are tested with.
