@@ -241,6 +241,8 @@ async fn each_node_pushes_the_pages_of_its_own() {
         World::with(|settings| {
             to(&receiver)(settings);
             settings.telemetry.push.interval = Duration::from_secs(30_000_000);
+            // In which the pages are pushed.
+            settings.server.shutdown_timeout = Duration::from_secs(10);
         })
     };
     let (one, other) = (node().await, node().await);
