@@ -6,8 +6,8 @@
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
 
-use reqwest::Client;
 use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, Response};
 use rustls::client::WantsClientCert;
 use rustls::{ClientConfig, ConfigBuilder, WantsVerifier};
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -68,6 +68,33 @@ impl OutgoingClient {
         let client = || client(self.kind, BuilderVerifierExt::with_platform_verifier);
         self.client.get_or_init(client).as_ref().map_err(Clone::clone)
     }
+}
+
+/// Why the body of a response was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ResponseBodyError {
+    /// It is longer than it may be.
+    #[error("the answer has more than {0} bytes")]
+    TooLong(usize),
+    /// It has not come to its end.
+    #[error("the request failed")]
+    Incomplete(#[source] reqwest::Error),
+}
+
+/// The body of a response, of at most `bytes_max`.
+///
+/// # Errors
+/// When it is longer, or does not come to its end. The error has no URL, which may contain a password.
+pub async fn bounded_body(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, ResponseBodyError> {
+    let mut body = Vec::new();
+    let incomplete = |error: reqwest::Error| ResponseBodyError::Incomplete(error.without_url());
+    while let Some(part) = response.chunk().await.map_err(incomplete)? {
+        if body.len() + part.len() > bytes_max {
+            return Err(ResponseBodyError::TooLong(bytes_max));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body)
 }
 
 /// An error and its sources, for a log line.

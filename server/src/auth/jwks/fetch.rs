@@ -7,7 +7,7 @@ use reqwest::Url;
 
 use crate::auth::key_set::KeySet;
 use crate::auth::keys::KeySource;
-use crate::outgoing::{NoTrustStore, OutgoingClient, RequestKind};
+use crate::outgoing::{NoTrustStore, OutgoingClient, RequestKind, ResponseBodyError, bounded_body};
 
 /// More than twice the size of a set of a hundred large keys.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -21,8 +21,8 @@ pub(super) enum FetchError {
     Request(#[from] reqwest::Error),
     #[error("the answer was {0}")]
     Status(StatusCode),
-    #[error("the answer has more than {BODY_BYTES_MAX} bytes")]
-    TooLong,
+    #[error(transparent)]
+    Body(#[from] ResponseBodyError),
     #[error("the answer {0}")]
     NotASet(String),
     #[error("none of its keys can be used: {0}")]
@@ -45,18 +45,11 @@ impl Fetcher {
         let request =
             self.0.get()?.get(url).header(http::header::ACCEPT, "application/json").timeout(timeout);
         // Without the URL, which may contain a password; the log line has its redacted form.
-        let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
+        let response = request.send().await.map_err(reqwest::Error::without_url)?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(FetchError::TooLong);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        read(&body)
+        read(&bounded_body(response, BODY_BYTES_MAX).await?)
     }
 }
 

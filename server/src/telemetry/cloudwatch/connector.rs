@@ -13,9 +13,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use http_body_util::BodyExt as _;
-use reqwest::Response;
 
-use crate::outgoing::{OutgoingClient, RequestKind};
+use crate::outgoing::{OutgoingClient, RequestKind, ResponseBodyError, bounded_body};
 
 /// Bytes of a response, which has some hundred.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
@@ -69,7 +68,7 @@ impl OutgoingConnector {
         };
         let response = request.send().await.map_err(connector_error)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = bounded_body(response).await?;
+        let body = bounded_body(response, RESPONSE_BYTES_MAX).await.map_err(body_error)?;
         let status =
             status.as_u16().try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
         let mut response = HttpResponse::new(status, body.into());
@@ -83,15 +82,11 @@ impl OutgoingConnector {
     }
 }
 
-async fn bounded_body(mut response: Response) -> Result<Vec<u8>, ConnectorError> {
-    let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(connector_error)? {
-        if body.len() + part.len() > RESPONSE_BYTES_MAX {
-            return Err(ConnectorError::other("the response is too long".into(), None));
-        }
-        body.extend_from_slice(&part);
+fn body_error(error: ResponseBodyError) -> ConnectorError {
+    match error {
+        ResponseBodyError::Incomplete(error) => connector_error(error),
+        ResponseBodyError::TooLong(_) => ConnectorError::other(error.into(), None),
     }
-    Ok(body)
 }
 
 fn connector_error(error: reqwest::Error) -> ConnectorError {
