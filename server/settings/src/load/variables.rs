@@ -160,9 +160,7 @@ fn present(variable: &Variable, variables: &Variables) -> Vec<String> {
         match name.strip_suffix('*') {
             Some(family) => {
                 let named = variables.keys().filter(|name| name.starts_with(family));
-                // A name with a row of its own is handled there.
-                let own = |name: &&String| variables::table().all(|row| !row.names.contains(&name.as_str()));
-                present.extend(named.filter(own).cloned());
+                present.extend(named.filter(|name| !is_elsewhere(name, family)).cloned());
             }
             None if variables.contains_key(*name) => present.push((*name).to_owned()),
             None if variable.secret && variables.contains_key(&file_variable(name)) => {
@@ -172,6 +170,15 @@ fn present(variable: &Variable, variables: &Variables) -> Vec<String> {
         }
     }
     present
+}
+
+/// Whether a variable of this family has a row of its own, or one of a smaller family: it is handled there.
+fn is_elsewhere(name: &str, family: &str) -> bool {
+    let names = |row: &Variable, other: &str| match other.strip_suffix('*') {
+        Some(smaller) => smaller.len() > family.len() && name.starts_with(smaller),
+        None => name == other || (row.secret && name == file_variable(other)),
+    };
+    variables::table().any(|row| row.names.iter().any(|other| names(row, other)))
 }
 
 fn target_key(target: &TargetKey) -> &'static Key {

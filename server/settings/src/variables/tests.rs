@@ -369,6 +369,23 @@ fn a_family_of_variables_is_one_note() {
 }
 
 #[test]
+fn of_a_family_and_a_smaller_one_the_smaller_one_counts() {
+    let loaded = with(&[("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "1"), ("OTEL_EXPORTER_JAEGER_TIMEOUT", "1")]);
+    assert_eq!(
+        notes(&loaded),
+        [
+            "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT has no meaning here: only traces are sent by OTLP",
+            "OTEL_EXPORTER_JAEGER_TIMEOUT is not supported: see the keys of telemetry.traces for what is"
+        ]
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "a=b").unwrap();
+    let path = file.path().to_str().unwrap();
+    let loaded = with(&[("OTEL_EXPORTER_OTLP_HEADERS_FILE", path)]);
+    assert_eq!(notes(&loaded), [""; 0], "a file with a secret is none of the family either");
+}
+
+#[test]
 fn a_word_that_left_the_choice_to_the_system_changes_nothing() {
     let loaded = with(&[("REALTIME_IP_VERSION", "any")]);
     assert_eq!(loaded.values.as_json()["server"]["host"], "0.0.0.0");

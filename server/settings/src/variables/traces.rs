@@ -5,6 +5,9 @@ use super::conversion::Conversion;
 use super::variable::{Variable, converted, verbatim};
 
 const NOT_BY_OTLP: &str = "only traces are sent by OTLP";
+const BOUNDED: &str = "a span has ten attributes of 256 bytes at most, and neither events nor links";
+const BY_SCHEME: &str = "the scheme of the address decides whether TLS is used";
+const NO_CLIENT_CERTIFICATE: &str = "the server shows the collector no certificate";
 
 pub(super) const ROWS: &[Variable] = &[
     Variable::sets(&["OTEL_SDK_DISABLED"], &[verbatim("telemetry.traces.disabled")]),
@@ -46,6 +49,19 @@ pub(super) const ROWS: &[Variable] = &[
     ),
     Variable::ignored(&["OTEL_METRICS_EXPORTER"], NOT_BY_OTLP),
     Variable::ignored(&["OTEL_LOGS_EXPORTER"], NOT_BY_OTLP),
+    Variable::ignored(&["OTEL_EXPORTER_OTLP_METRICS_*"], NOT_BY_OTLP),
+    Variable::ignored(&["OTEL_EXPORTER_OTLP_LOGS_*"], NOT_BY_OTLP),
+    Variable::ignored(&["OTEL_METRIC_EXPORT_*"], NOT_BY_OTLP),
+    Variable::ignored(&["OTEL_BLRP_*"], NOT_BY_OTLP),
+    Variable::ignored(&["OTEL_ATTRIBUTE_*"], BOUNDED),
+    Variable::ignored(&["OTEL_SPAN_*"], BOUNDED),
+    Variable::ignored(&["OTEL_EVENT_*"], BOUNDED),
+    Variable::ignored(&["OTEL_LINK_*"], BOUNDED),
+    Variable::ignored(&["OTEL_BSP_EXPORT_TIMEOUT"], "telemetry.traces.timeout bounds a request"),
+    Variable::ignored(&["OTEL_EXPORTER_OTLP_INSECURE"], BY_SCHEME),
+    Variable::ignored(&["OTEL_EXPORTER_OTLP_TRACES_INSECURE"], BY_SCHEME),
+    Variable::unsupported(&["OTEL_EXPORTER_OTLP_CLIENT_*"], NO_CLIENT_CERTIFICATE),
+    Variable::unsupported(&["OTEL_EXPORTER_OTLP_TRACES_CLIENT_*"], NO_CLIENT_CERTIFICATE),
     Variable::unsupported(&["OTEL_PROPAGATORS"], "the headers of W3C trace context are read, and no others"),
     Variable::unsupported(&["OTEL_*"], "see the keys of telemetry.traces for what is"),
 ];

@@ -168,6 +168,19 @@ OTEL_BSP_MAX_EXPORT_BATCH_SIZE S sets
 OTEL_BSP_SCHEDULE_DELAY S sets
 OTEL_METRICS_EXPORTER A ignored
 OTEL_LOGS_EXPORTER A ignored
+OTEL_EXPORTER_OTLP_METRICS_* + ignored: only traces are sent by OTLP
+OTEL_EXPORTER_OTLP_LOGS_* + ignored: only traces are sent by OTLP
+OTEL_METRIC_EXPORT_* + ignored: only traces are sent by OTLP
+OTEL_BLRP_* + ignored: only traces are sent by OTLP
+OTEL_ATTRIBUTE_* + ignored: what spans have is bounded
+OTEL_SPAN_* + ignored: what spans have is bounded
+OTEL_EVENT_* + ignored: spans have no events
+OTEL_LINK_* + ignored: spans have no links
+OTEL_BSP_EXPORT_TIMEOUT + ignored: the time-out of a request has a variable
+OTEL_EXPORTER_OTLP_INSECURE + ignored: an address has a scheme
+OTEL_EXPORTER_OTLP_TRACES_INSECURE + ignored: an address has a scheme
+OTEL_EXPORTER_OTLP_CLIENT_* + unsupported: there are no certificates of clients
+OTEL_EXPORTER_OTLP_TRACES_CLIENT_* + unsupported: there are no certificates of clients
 OTEL_PROPAGATORS W unsupported
 OTEL_* W unsupported
 
