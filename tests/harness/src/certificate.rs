@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tempfile::TempDir;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 /// A certificate and its key, in files of a temporary folder that is removed on drop.
 #[derive(Debug)]
@@ -68,6 +70,20 @@ impl Certificate {
         roots.add(self.der.clone()).expect("a certificate");
         let builder = ClientConfig::builder_with_protocol_versions(versions);
         Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+impl Certificate {
+    /// A server with this certificate that speaks one of these protocols.
+    ///
+    /// # Panics
+    /// When the files cannot be parsed.
+    pub fn acceptor(&self, protocols: &[&[u8]]) -> TlsAcceptor {
+        let key = PrivateKeyDer::from_pem_file(self.key_file()).expect("a key");
+        let builder = ServerConfig::builder().with_no_client_auth();
+        let mut config = builder.with_single_cert(vec![self.der.clone()], key).expect("they belong together");
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
     }
 }
 

@@ -3,16 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ciborium::Value;
-use flate2::read::GzDecoder;
 use http::{HeaderMap, Method, Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -23,6 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::WAIT_MAX;
+use crate::received_body::{header, read};
 
 /// Where version 2 of the protocol RPC of Smithy has the one operation that is used.
 const PATH: &str = "/service/GraniteServiceVersion20100801/operation/PutMetricData";
@@ -230,16 +229,11 @@ async fn receive(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (head, body) = request.into_parts();
     let at = Instant::now();
+    let (head, body) = read(request).await.expect("a whole body");
     assert_eq!((&head.method, head.uri.path()), (&Method::POST, PATH));
     assert_eq!(header(&head.headers, "smithy-protocol"), "rpc-v2-cbor");
     assert_eq!(header(&head.headers, "content-type"), "application/cbor");
-    let body = body.collect().await.expect("a whole body").to_bytes();
-    let body = match header(&head.headers, "content-encoding") {
-        "" => body.to_vec(),
-        encoding => decompressed(encoding, &body),
-    };
     assert!(body.len() <= BYTES_MAX, "{} bytes", body.len());
     let input: Value = ciborium::from_reader(body.as_slice()).expect("CBOR");
     let data = array(&input, "MetricData");
@@ -282,16 +276,4 @@ fn response(answer: &Answer) -> Response<Full<Bytes>> {
         .header("content-type", "application/cbor")
         .body(Full::new(body.into()))
         .expect("a response")
-}
-
-/// A header; empty without it.
-fn header<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
-    headers.get(name).map_or("", |value| value.to_str().expect("text"))
-}
-
-fn decompressed(encoding: &str, body: &[u8]) -> Vec<u8> {
-    assert_eq!(encoding, "gzip");
-    let mut bytes = Vec::new();
-    GzDecoder::new(body).read_to_end(&mut bytes).expect("a compressed body");
-    bytes
 }

@@ -27,6 +27,7 @@ mod postgres;
 mod postgres_session;
 mod provider;
 mod raw;
+mod received_body;
 mod redis;
 mod script;
 mod server_process;

@@ -1,15 +1,13 @@
 //! A receiver of pushed metrics under the control of a test: keeps what it gets, and accepts it, refuses it, or does not respond.
 
 use std::convert::Infallible;
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use flate2::read::GzDecoder;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,6 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::WAIT_MAX;
+use crate::received_body::{header, read};
 
 /// A running receiver; stops on drop.
 #[derive(Debug)]
@@ -116,7 +115,7 @@ impl Drop for MetricsReceiver {
 impl Pushed {
     /// A header; empty without it.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+        header(&self.headers, name)
     }
 }
 
@@ -133,12 +132,8 @@ async fn receive(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.expect("a whole body").to_bytes();
-    let page = match head.headers.get("content-encoding") {
-        Some(encoding) => decompressed(encoding.to_str().expect("text"), &body),
-        None => String::from_utf8(body.into()).expect("text"),
-    };
+    let (head, body) = read(request).await.expect("a whole body");
+    let page = String::from_utf8(body).expect("text");
     let pushed =
         Pushed { at: Instant::now(), method: head.method, uri: head.uri, headers: head.headers, page };
     shared.pushed.send_modify(|all| all.push(pushed));
@@ -147,11 +142,4 @@ async fn receive(
     let mut response = Response::new(Empty::new());
     *response.status_mut() = status.expect("waited for one");
     Ok(response)
-}
-
-fn decompressed(encoding: &str, body: &[u8]) -> String {
-    assert_eq!(encoding, "gzip");
-    let mut page = String::new();
-    GzDecoder::new(body).read_to_string(&mut page).expect("compressed text");
-    page
 }

@@ -4,12 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::io::Read as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flate2::read::GzDecoder;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -17,17 +14,21 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
-use crate::WAIT_MAX;
+use crate::received_body::{decompressed, header, read};
+use crate::{Certificate, WAIT_MAX};
 
 /// A running collector; stops on drop.
 #[derive(Debug)]
 pub struct SpanReceiver {
-    address: SocketAddr,
+    url: String,
+    transport: Transport,
     shared: Arc<Shared>,
     serving: JoinHandle<()>,
 }
@@ -68,7 +69,7 @@ impl ReceivedSpan {
 
 #[derive(Debug)]
 struct Shared {
-    accepts: watch::Sender<bool>,
+    accepts: watch::Sender<Accepts>,
     headers: watch::Sender<HeaderMap>,
     spans: watch::Sender<Vec<ReceivedSpan>>,
 }
@@ -83,31 +84,51 @@ enum Transport {
 impl SpanReceiver {
     /// A collector that takes `http/protobuf`.
     pub async fn http() -> Self {
-        Self::start(Transport::Http).await
+        Self::start(Transport::Http, None).await
     }
 
     /// A collector that takes `grpc`.
     pub async fn grpc() -> Self {
-        Self::start(Transport::Grpc).await
+        Self::start(Transport::Grpc, None).await
     }
 
-    async fn start(transport: Transport) -> Self {
+    /// The same, over TLS with this certificate.
+    pub async fn http_over_tls(certificate: &Certificate) -> Self {
+        Self::start(Transport::Http, Some(certificate.acceptor(&[b"http/1.1"]))).await
+    }
+
+    /// The same, over TLS with this certificate.
+    pub async fn grpc_over_tls(certificate: &Certificate) -> Self {
+        Self::start(Transport::Grpc, Some(certificate.acceptor(&[b"h2"]))).await
+    }
+
+    async fn start(transport: Transport, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
+        // The certificate is for this name.
+        let url = match &tls {
+            None => format!("http://{address}"),
+            Some(_) => format!("https://localhost:{}", address.port()),
+        };
         let (headers, spans) = (watch::Sender::default(), watch::Sender::default());
-        let shared = Arc::new(Shared { accepts: watch::Sender::new(true), headers, spans });
-        let serving = tokio::spawn(serve(listener, transport, Arc::clone(&shared)));
-        Self { address, shared, serving }
+        let shared = Arc::new(Shared { accepts: watch::Sender::new(Accepts::Everything), headers, spans });
+        let serving = tokio::spawn(serve(listener, (transport, tls), Arc::clone(&shared)));
+        Self { url, transport, shared, serving }
+    }
+
+    /// Whether it takes gRPC.
+    pub fn is_grpc(&self) -> bool {
+        self.transport == Transport::Grpc
     }
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
     }
 
-    /// Refuses or accepts what comes from now on.
+    /// Treats like this what comes from now on.
     pub fn accept(&self, accepts: Accepts) {
-        self.shared.accepts.send_replace(accepts == Accepts::Everything);
+        self.shared.accepts.send_replace(accepts);
     }
 
     /// The headers of the last request.
@@ -118,6 +139,16 @@ impl SpanReceiver {
     /// What it has received.
     pub fn spans(&self) -> Vec<ReceivedSpan> {
         self.shared.spans.borrow().clone()
+    }
+
+    /// Waits for a request, whether or not it is accepted.
+    ///
+    /// # Panics
+    /// When there is none within [`WAIT_MAX`].
+    pub async fn wait_for_request(&self) {
+        let mut headers = self.shared.headers.subscribe();
+        let requested = headers.wait_for(|headers| !headers.is_empty());
+        timeout(WAIT_MAX, requested).await.expect("a request").expect("it runs");
     }
 
     /// Waits until it has spans of all these names, and returns all that it has.
@@ -141,6 +172,10 @@ pub enum Accepts {
     Everything,
     /// It refuses all.
     Nothing,
+    /// It refuses all, and may accept the same later.
+    NothingNow,
+    /// It accepts all requests, and rejects one span of each.
+    AllButOne,
 }
 
 impl Drop for SpanReceiver {
@@ -149,20 +184,38 @@ impl Drop for SpanReceiver {
     }
 }
 
-async fn serve(listener: TcpListener, transport: Transport, shared: Arc<Shared>) {
+async fn serve(
+    listener: TcpListener,
+    (transport, tls): (Transport, Option<TlsAcceptor>),
+    shared: Arc<Shared>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let (shared, stream) = (Arc::clone(&shared), TokioIo::new(stream));
-        let service = service_fn(move |request| receive(Arc::clone(&shared), transport, request));
-        match transport {
-            Transport::Http => {
-                let serving = http1::Builder::new().serve_connection(stream, service);
-                connections.spawn(async move { drop(serving.await) });
+        let (shared, tls) = (Arc::clone(&shared), tls.clone());
+        connections.spawn(async move {
+            match tls {
+                None => serve_connection(stream, transport, shared).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve_connection(stream, transport, shared).await;
+                    }
+                }
             }
-            Transport::Grpc => {
-                let serving = http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service);
-                connections.spawn(async move { drop(serving.await) });
-            }
+        });
+    }
+}
+
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    transport: Transport,
+    shared: Arc<Shared>,
+) {
+    let service = service_fn(move |request| receive(Arc::clone(&shared), transport, request));
+    let stream = TokioIo::new(stream);
+    match transport {
+        Transport::Http => drop(http1::Builder::new().serve_connection(stream, service).await),
+        Transport::Grpc => {
+            drop(http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await);
         }
     }
 }
@@ -174,21 +227,21 @@ async fn receive(
     transport: Transport,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let (head, body) = request.into_parts();
-    let Ok(body) = body.collect().await else { return Ok(respond(transport, StatusCode::BAD_REQUEST)) };
+    let Some((head, body)) = read(request).await else {
+        return Ok(respond(transport, StatusCode::BAD_REQUEST, &[]));
+    };
     shared.headers.send_replace(head.headers.clone());
-    if !*shared.accepts.borrow() {
-        return Ok(respond(transport, StatusCode::BAD_REQUEST));
+    let accepts = *shared.accepts.borrow();
+    match accepts {
+        Accepts::Nothing => return Ok(respond(transport, StatusCode::BAD_REQUEST, &[])),
+        Accepts::NothingNow => return Ok(respond(transport, StatusCode::SERVICE_UNAVAILABLE, &[])),
+        Accepts::Everything | Accepts::AllButOne => {}
     }
-    let body = body.to_bytes();
     let message = match transport {
         Transport::Http => {
             assert_eq!((head.method.as_str(), head.uri.path()), ("POST", "/v1/traces"));
             assert_eq!(head.headers["content-type"], "application/x-protobuf");
-            match head.headers.get("content-encoding") {
-                Some(encoding) => decompressed(encoding, &body),
-                None => body.to_vec(),
-            }
+            body
         }
         Transport::Grpc => {
             assert_eq!(head.uri.path(), "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
@@ -196,29 +249,39 @@ async fn receive(
             assert_eq!(prefix[1..], u32::try_from(message.len()).expect("short").to_be_bytes());
             match prefix[0] {
                 0 => message.to_vec(),
-                _ => decompressed(&head.headers["grpc-encoding"], message),
+                _ => decompressed(header(&head.headers, "grpc-encoding"), message),
             }
         }
     };
     let request = ExportRequest::decode(&*message).expect("a message of OTLP");
     shared.spans.send_modify(|all| all.extend(request.resource_spans.into_iter().flat_map(received)));
-    Ok(respond(transport, StatusCode::OK))
+    let partial_success = match accepts {
+        Accepts::AllButOne => Some(PartialSuccess { rejected_spans: 1, error_message: "too old".into() }),
+        _ => None,
+    };
+    let response = ExportResponse { partial_success };
+    Ok(respond(transport, StatusCode::OK, &response.encode_to_vec()))
 }
 
 /// A gRPC response has its status in the trailers.
-fn respond(transport: Transport, status: StatusCode) -> Response<ResponseBody> {
+fn respond(transport: Transport, status: StatusCode, message: &[u8]) -> Response<ResponseBody> {
     let (body, trailers) = match transport {
-        Transport::Http => (Bytes::new(), None),
+        Transport::Http => (message.to_vec(), None),
         Transport::Grpc => {
-            let code = if status.is_success() { "0" } else { "3" };
+            let code = match status {
+                StatusCode::OK => "0",
+                StatusCode::SERVICE_UNAVAILABLE => "14",
+                _ => "3",
+            };
             let trailers: HeaderMap =
                 [(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static(code))]
                     .into_iter()
                     .collect();
-            (Bytes::from_static(&[0; 5]), Some(Ok(trailers)))
+            let length = u32::try_from(message.len()).expect("short").to_be_bytes();
+            ([&[0], &length[..], message].concat(), Some(Ok(trailers)))
         }
     };
-    let body = Full::new(body).with_trailers(async move { trailers });
+    let body = Full::new(Bytes::from(body)).with_trailers(async move { trailers });
     let mut response = Response::new(body.boxed());
     match transport {
         Transport::Http => *response.status_mut() = status,
@@ -227,13 +290,6 @@ fn respond(transport: Transport, status: StatusCode) -> Response<ResponseBody> {
         }
     }
     response
-}
-
-fn decompressed(encoding: &HeaderValue, body: &[u8]) -> Vec<u8> {
-    assert_eq!(encoding, "gzip");
-    let mut message = Vec::new();
-    GzDecoder::new(body).read_to_end(&mut message).expect("compressed");
-    message
 }
 
 fn received(of_resource: ResourceSpans) -> Vec<ReceivedSpan> {
@@ -271,6 +327,20 @@ fn hex(bytes: &[u8]) -> String {
 struct ExportRequest {
     #[prost(message, repeated, tag = "1")]
     resource_spans: Vec<ResourceSpans>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ExportResponse {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PartialSuccess {
+    #[prost(int64, tag = "1")]
+    rejected_spans: i64,
+    #[prost(string, tag = "2")]
+    error_message: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
