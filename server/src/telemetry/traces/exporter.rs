@@ -1,20 +1,20 @@
-//! What encodes spans and sends them, as the settings ask for.
-
-use std::collections::HashMap;
+//! Where spans are sent, as the settings ask for.
 
 use anyhow::{Context as _, anyhow};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
-use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
-use opentelemetry_otlp::{
-    Compression, Protocol, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
-};
 use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret;
-use settings::{OtlpCompression, OtlpProtocol, Traces};
+use settings::{OtlpProtocol, Traces};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
-use super::collector_client::{CollectorClient, LastFailure};
+use super::collector::Collector;
+use super::grpc_collector::GrpcCollector;
+use super::http_collector::HttpCollector;
 use crate::pem;
+
+/// The key of the certificates that are accepted.
+const CERTIFICATE_FILE: &str = "certificate_file";
 
 /// A setting that cannot be used, below `telemetry.traces`, and why.
 type Unusable = (&'static str, anyhow::Error);
@@ -32,7 +32,7 @@ pub fn check(settings: &Traces) -> Result<(), Unusable> {
     Ok(())
 }
 
-/// Checks that requests can be sent to the address. No client of the exporter sends the user and password of one.
+/// Checks that requests can be sent to the address. The client of gRPC does not send the user and password of one.
 fn check_address(settings: &Traces) -> Result<(), Unusable> {
     let address: Uri = settings.target().parse().map_err(|_invalid| unusable_address(settings))?;
     let Some(authority) = address.authority().filter(|authority| !authority.host().is_empty()) else {
@@ -55,54 +55,37 @@ fn address_key(settings: &Traces) -> &'static str {
     if settings.traces_endpoint.is_some() { "traces_endpoint" } else { "endpoint" }
 }
 
-/// The exporter, and where it leaves why a request failed.
-pub(super) fn build(settings: &Traces) -> Result<(SpanExporter, LastFailure), Unusable> {
-    let failure = LastFailure::default();
-    let exporter = match settings.protocol {
-        OtlpProtocol::HttpProtobuf => http(settings, &failure)?,
-        OtlpProtocol::Grpc => grpc(settings)?,
-    };
-    Ok((exporter, failure))
+/// What sends requests to the collector.
+pub(super) fn collector(settings: &Traces) -> Result<Collector, Unusable> {
+    let (headers, authorities) = (headers(settings)?, certificates(settings)?);
+    Ok(match settings.protocol {
+        OtlpProtocol::HttpProtobuf => {
+            let (url, compression) = (settings.target(), settings.compression);
+            let collector = HttpCollector::new(url, headers, compression, authorities.as_deref());
+            Collector::Http(collector.map_err(|error| (CERTIFICATE_FILE, error.into()))?)
+        }
+        OtlpProtocol::Grpc => {
+            let endpoint = endpoint(settings, authorities)?;
+            Collector::Grpc(GrpcCollector::new(&endpoint, headers, settings.compression))
+        }
+    })
 }
 
-fn http(settings: &Traces, failure: &LastFailure) -> Result<SpanExporter, Unusable> {
-    let client = CollectorClient::new(certificates(settings)?.as_deref(), failure.clone());
-    let client = client.map_err(|error| ("certificate_file", error))?;
-    let headers = headers(settings)?;
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let headers: HashMap<_, _> =
-        headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-    let builder = SpanExporter::builder()
-        .with_http()
-        .with_http_client(client)
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(settings.target())
-        .with_timeout(settings.timeout)
-        .with_headers(headers);
-    let builder = match settings.compression {
-        OtlpCompression::None => builder,
-        OtlpCompression::Gzip => builder.with_compression(Compression::Gzip),
-    };
-    builder.build().map_err(|_with_the_address| unusable_address(settings))
-}
-
-fn grpc(settings: &Traces) -> Result<SpanExporter, Unusable> {
-    let builder = SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(settings.target())
-        .with_timeout(settings.timeout)
-        .with_metadata(MetadataMap::from_headers(headers(settings)?));
-    let builder = match settings.compression {
-        OtlpCompression::None => builder,
-        OtlpCompression::Gzip => builder.with_compression(Compression::Gzip),
-    };
-    let tls = match certificates(settings)? {
+/// The address of gRPC, and whose certificates are accepted there.
+fn endpoint(settings: &Traces, authorities: Option<Vec<u8>>) -> Result<Endpoint, Unusable> {
+    let endpoint =
+        Endpoint::from_shared(settings.target()).map_err(|_with_the_address| unusable_address(settings))?;
+    let user_agent = concat!("realtime-server/", env!("CARGO_PKG_VERSION"));
+    let endpoint =
+        endpoint.user_agent(user_agent).expect("the value of a header").connect_timeout(settings.timeout);
+    if endpoint.uri().scheme() != Some(&Scheme::HTTPS) {
+        return Ok(endpoint);
+    }
+    let tls = match authorities {
         Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
         None => ClientTlsConfig::new().with_native_roots(),
     };
-    let builder =
-        if settings.target().starts_with("https://") { builder.with_tls_config(tls) } else { builder };
-    builder.build().map_err(|_with_the_address| unusable_address(settings))
+    endpoint.tls_config(tls).map_err(|error| (CERTIFICATE_FILE, error.into()))
 }
 
 /// The headers that the settings add. Names and values are in no message.
@@ -129,14 +112,16 @@ fn headers(settings: &Traces) -> Result<HeaderMap, Unusable> {
 
 /// The certificates that the collector's must be signed by, if the settings name some.
 fn certificates(settings: &Traces) -> Result<Option<Vec<u8>>, Unusable> {
-    const KEY: &str = "certificate_file";
     let Some(file) = &settings.certificate_file else { return Ok(None) };
     let contents = pem::read(file)
         .with_context(|| format!("cannot read {}", file.display()))
-        .map_err(|error| (KEY, error))?;
+        .map_err(|error| (CERTIFICATE_FILE, error))?;
     if pem::certificates(&contents).is_none() {
         let found = pem::describe(&contents);
-        return Err((KEY, anyhow!("{} has no certificate in it (PEM): {found}", file.display())));
+        return Err((
+            CERTIFICATE_FILE,
+            anyhow!("{} has no certificate in it (PEM): {found}", file.display()),
+        ));
     }
     Ok(Some(contents))
 }
