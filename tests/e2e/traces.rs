@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::{
-    Accepts, Client, Dialect, Frame, Postgres, ReceivedSpan, Request, SpanReceiver, Token, TokenIssuer,
+    Accepts, Certificate, Client, Dialect, Frame, Postgres, ReceivedSpan, Request, SpanReceiver, Token,
     World, eventually,
 };
 use hub::Bounds;
@@ -182,7 +182,7 @@ async fn a_collector_that_is_away_costs_spans_and_nothing_else() {
         .await;
     eventually("spans are dropped, and counted", async || {
         assert_eq!(world.send(Request::get("/nowhere")).await.status, 404);
-        world.number("realtime_trace_spans_dropped_total").await > 3.0
+        dropped(&world, "queue_full").await > 1.0 && dropped(&world, "request_failed").await > 1.0
     })
     .await;
     assert_eq!((receiver.spans().len(), world.number("realtime_trace_spans_sent_total").await), (0, 0.0));
@@ -193,6 +193,121 @@ async fn a_collector_that_is_away_costs_spans_and_nothing_else() {
     })
     .await;
     world.stop().await;
+}
+
+/// How many spans were dropped for this reason.
+async fn dropped(world: &World, reason: &str) -> f64 {
+    world.number(&format!("realtime_trace_spans_dropped_total{{reason=\"{reason}\"}}")).await
+}
+
+#[tokio::test]
+async fn a_request_that_a_collector_cannot_accept_now_is_sent_again() {
+    for (receiver, protocol) in [
+        (SpanReceiver::http().await, OtlpProtocol::HttpProtobuf),
+        (SpanReceiver::grpc().await, OtlpProtocol::Grpc),
+    ] {
+        receiver.accept(Accepts::NothingNow);
+        let turn_on = to(&receiver);
+        let world = World::with(|settings| {
+            turn_on(settings);
+            settings.telemetry.traces.protocol = protocol;
+        })
+        .await;
+        assert_eq!(world.send(Request::get("/nowhere")).await.status, 404);
+        receiver.wait_for_request().await;
+        receiver.accept(Accepts::Everything);
+        receiver.wait_for(&["GET"]).await;
+        assert_eq!(dropped(&world, "request_failed").await, 0.0, "{protocol:?}");
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn spans_that_a_collector_rejects_are_counted() {
+    for (receiver, protocol) in [
+        (SpanReceiver::http().await, OtlpProtocol::HttpProtobuf),
+        (SpanReceiver::grpc().await, OtlpProtocol::Grpc),
+    ] {
+        receiver.accept(Accepts::AllButOne);
+        let turn_on = to(&receiver);
+        let world = World::with(|settings| {
+            turn_on(settings);
+            settings.telemetry.traces.protocol = protocol;
+        })
+        .await;
+        assert_eq!(world.send(Request::get("/nowhere")).await.status, 404);
+        eventually("a span is rejected", async || dropped(&world, "rejected").await == 1.0).await;
+        let code = "realtime_codes_total{tenant=\"nil\",code=\"TracesFailed\"}";
+        assert_eq!(world.number(code).await, 1.0);
+        assert_eq!(world.number("realtime_trace_spans_sent_total").await, 0.0);
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_collector_is_recognised_by_the_certificate_that_the_settings_name() {
+    let (certificate, other) = (Certificate::new(), Certificate::new());
+    for (receiver, protocol) in [
+        (SpanReceiver::http_over_tls(&certificate).await, OtlpProtocol::HttpProtobuf),
+        (SpanReceiver::grpc_over_tls(&certificate).await, OtlpProtocol::Grpc),
+    ] {
+        let with = async |file| {
+            let turn_on = to(&receiver);
+            let world = World::with(|settings| {
+                turn_on(settings);
+                settings.telemetry.traces.protocol = protocol;
+                settings.telemetry.traces.certificate_file = Some(file);
+            });
+            let world = world.await;
+            assert_eq!(world.send(Request::get("/nowhere")).await.status, 404);
+            world
+        };
+        let world = with(other.cert_file()).await;
+        eventually("the span is dropped", async || dropped(&world, "request_failed").await > 0.0).await;
+        world.stop().await;
+        assert_eq!(receiver.spans().len(), 0, "{protocol:?}");
+        let world = with(certificate.cert_file()).await;
+        receiver.wait_for(&["GET"]).await;
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_which_messages_are_dropped_is_a_span_that_failed() {
+    let receiver = SpanReceiver::http().await;
+    let rooms = PrivateRooms::with(Postgres::start(), to(&receiver)).await;
+    let message = |private: bool| json!({"topic": "room", "event": "e", "payload": {}, "private": private});
+    let batch = json!({"messages": [message(true), message(false), message(true)]});
+    let request = Request::post("/api/broadcast").bearer(&rooms.token("eve", 0)).json(&batch);
+    assert_eq!(rooms.world.send(request).await.status, 202);
+    let spans = receiver.wait_for(&["broadcast"]).await;
+    let broadcast = named(&spans, "broadcast");
+    assert_eq!((broadcast.attribute("error.type"), broadcast.is_error), ("Unauthorized", true));
+    assert_eq!(broadcast.attribute("realtime.dropped_messages"), "2");
+    rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_that_takes_too_long_is_a_span_that_failed_then() {
+    let receiver = SpanReceiver::http().await;
+    let turn_on = to(&receiver);
+    let rooms = PrivateRooms::with(Postgres::start(), |settings| {
+        turn_on(settings);
+        settings.server.authorization_timeout = Duration::from_millis(200);
+    })
+    .await;
+    rooms.postgres.sql(
+        "CREATE POLICY sleeps ON realtime.messages FOR SELECT TO authenticated USING (pg_sleep(60) IS NULL)",
+    );
+    let mut ann = connect(&rooms.world, &rooms.token("ann", 0)).await;
+    assert_ne!(join(&mut ann, json!({})).await, Value::Null);
+    let spans = receiver.wait_for(&["authorize"]).await;
+    let authorization = named(&spans, "authorize");
+    let expected = ("UnableToConnectToProject", true);
+    assert_eq!((authorization.attribute("error.type"), authorization.is_error), expected);
+    let time = Duration::from_nanos(authorization.ended - authorization.began);
+    assert!(time >= Duration::from_millis(150) && time < Duration::from_secs(10), "{time:?}");
+    rooms.world.stop().await;
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ pub struct Traces {
     #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true))]
     pub headers: Option<SecretString>,
 
-    /// How long one request may take, attempts that are repeated after 429 or 503 included.
+    /// How long one request may take, with up to two more attempts after 429, 502, 503 or 504, or such codes of gRPC.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms", "x-max" = "1m"))]
     pub timeout: Duration,
@@ -76,8 +76,9 @@ pub struct Traces {
     #[schemars(extend("x-reload" = "live", "x-kind" = "fraction"))]
     pub sampler_ratio: f64,
 
-    /// Spans that may wait to be sent. While there are as many, further ones are dropped, and counted in
-    /// `realtime_trace_spans_dropped_total`. A span takes about 1 KiB.
+    /// Spans that may wait to be sent. Each tenant may have as many of them as it leaves free: half of all while no other has any.
+    /// Further ones are dropped, and counted in `realtime_trace_spans_dropped_total`. While `exporter` is set, 2 KiB for each are taken
+    /// from `server.memory_budget`, and twice as much for each of `batch_spans`.
     #[schemars(extend("x-reload" = "restart"))]
     pub queue_spans: NonZeroUsize,
 

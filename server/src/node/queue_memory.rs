@@ -1,10 +1,10 @@
-//! What the queues that all tenants share take of the memory: those to and from the other nodes, and that of the log.
+//! What the queues that all tenants share take of the memory: those to and from the other nodes, that of the log, and that of spans.
 //!
 //! Each is bounded, and tenants have their shares in it. So what waits there is not charged to anyone: the most that it
 //! can be is set aside, and clients get what is left of `server.memory_budget`, a quarter at least.
 
 use hub::Bounds;
-use settings::Settings;
+use settings::{Settings, Traces};
 
 use super::MemoryLimit;
 
@@ -13,6 +13,12 @@ use super::MemoryLimit;
 /// times: as entries, as commands, packed. Four are read, and are held twice. A room with more than a batch is charged to its
 /// tenant instead (`bus/large_rooms.rs`).
 const LINK_BYTES: usize = 10 << 20;
+
+/// Bytes of a span that waits: about 800 with its ten attributes, and what these have, of at most 256 bytes each.
+const SPAN_BYTES: usize = 2 * 1_024;
+
+/// Bytes of a span in the present request: as a message of OTLP, and encoded.
+const SENT_SPAN_BYTES: usize = 2 * SPAN_BYTES;
 
 /// The part of the budget that each of the queues between nodes may have.
 const BUS_DIVISOR: u64 = 16;
@@ -32,7 +38,18 @@ pub fn queue_memory(settings: &Settings) -> usize {
 /// What the shared queues take at most, those between nodes if they have such `bus_bounds`.
 pub(super) fn set_aside(settings: &Settings, bus_bounds: Option<Bounds>) -> usize {
     let bus = bus_bounds.map_or(0, |bounds| bounds.bytes.saturating_mul(2).saturating_add(LINK_BYTES));
-    bus.saturating_add(saturated(settings.telemetry.log_queue_bytes.as_u64()))
+    let log = saturated(settings.telemetry.log_queue_bytes.as_u64());
+    bus.saturating_add(log).saturating_add(span_bytes(&settings.telemetry.traces))
+}
+
+/// What spans take at most.
+fn span_bytes(settings: &Traces) -> usize {
+    if !settings.is_on() {
+        return 0;
+    }
+    let waiting = settings.queue_spans.get().saturating_mul(SPAN_BYTES);
+    let batch = settings.batch_spans.min(settings.queue_spans).get();
+    waiting.saturating_add(batch.saturating_mul(SENT_SPAN_BYTES))
 }
 
 fn saturated(bytes: u64) -> usize {
@@ -41,7 +58,7 @@ fn saturated(bytes: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use settings::ByteSize;
+    use settings::{ByteSize, SpanExporter};
 
     use super::*;
 
@@ -62,6 +79,14 @@ mod tests {
         assert_eq!(mebibytes(256, 64), (16, 168, 136));
         assert_eq!(mebibytes(256, 1), (1, 168, 159));
         assert_eq!(mebibytes(64, 64), (4, 24, 10));
+    }
+
+    #[test]
+    fn spans_are_set_aside_while_they_are_sent() {
+        let mut settings = Settings::default();
+        let without = set_aside(&settings, None);
+        settings.telemetry.traces.exporter = SpanExporter::Otlp;
+        assert_eq!(set_aside(&settings, None) - without, 6 << 20);
     }
 
     #[test]

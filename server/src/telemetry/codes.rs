@@ -277,6 +277,9 @@ codes! {
     CloudWatchFailed: Error, [Log], "Metrics could not be sent to CloudWatch: <why>";
     /// There are no credentials for CloudWatch. Reported once, until metrics are accepted. Ours.
     CloudWatchCredentialsMissing: Warning, [Log], "Metrics could not be sent to CloudWatch: <why>";
+    /// Spans could not be sent to the collector (`telemetry.traces`), or were not accepted, and are dropped. Reported once, until they are
+    /// accepted again. Ours.
+    TracesFailed: Error, [Log], "Traces could not be sent to <address>: <why>";
     /// A request for an operator endpoint without a valid operator token. Ours.
     OperatorDenied: Warning, [Http], "<why>";
 }
@@ -329,6 +332,7 @@ mod tests {
             "MetricsPusherTimeout",
             "MetricsPusherFailed",
             "CloudWatchFailed",
+            "TracesFailed",
         ];
         assert_eq!(names, [&of_databases[..], &of_services].concat());
     }

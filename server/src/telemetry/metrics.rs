@@ -33,6 +33,7 @@ use super::machine::Machine;
 use super::process::ProcessMetrics;
 use super::reports::{LIMITS_REFUSED, Reports, WeakReports};
 use super::runtime_names::BeamMetrics;
+use super::span_metrics::SpanMetrics;
 use crate::version::{COMMIT, VERSION};
 
 metrics! {
@@ -98,15 +99,11 @@ metrics! {
         pub metrics_pushes: Counter = "realtime_metrics_pushes_total",
         /// Requests with metrics that were not accepted with a status 2xx in time (telemetry.push.timeout), and are not sent again.
         pub metrics_push_failures: Counter = "realtime_metrics_push_failures_total",
-        /// Spans that were sent to the collector (telemetry.traces).
-        pub trace_spans_sent: Counter = "realtime_trace_spans_sent_total",
-        /// Spans that were dropped: more waited than telemetry.traces.queue_spans, or the collector did not accept them.
-        pub trace_spans_dropped: Counter = "realtime_trace_spans_dropped_total",
         /// Requests with metrics to CloudWatch (telemetry.cloudwatch), each of which the AWS SDK may send three times.
         pub cloudwatch_requests: Counter = "realtime_cloudwatch_requests_total",
         /// Requests with metrics to CloudWatch that were not accepted in time (telemetry.cloudwatch.timeout). What they had is sent with the next ones.
         pub cloudwatch_failures: Counter = "realtime_cloudwatch_failures_total",
-        /// Series that were left out of what is sent to CloudWatch, because it has as many metrics as it may have (telemetry.cloudwatch.max_metrics).
+        /// Metrics that are left out of what is sent to CloudWatch, because it has as many as it may have (telemetry.cloudwatch.max_metrics), each combination of dimensions counted.
         pub cloudwatch_left_out: Gauge = "realtime_cloudwatch_left_out",
         /// 1 while the store of tenants can be used, else 0.
         pub store_connected: Gauge = "realtime_store_connected",
@@ -207,6 +204,8 @@ pub struct Metrics {
     pub bus: BusMetrics,
     /// Times of messages to the other nodes.
     pub hops: BusHops,
+    /// Metrics of spans.
+    pub spans: SpanMetrics,
     /// Metrics of the process, as the operating system reports them.
     pub process: ProcessMetrics,
     /// Metrics of the machine.
@@ -243,6 +242,7 @@ impl Metrics {
             memory,
             bus: BusMetrics::register(&*recorder, &[]),
             hops: BusHops::register(&*recorder),
+            spans: SpanMetrics::register(&*recorder),
             process: ProcessMetrics::register(&*recorder, &[]),
             machine: Machine::register(&*recorder),
             beam,

@@ -2,7 +2,8 @@
 
 use http::HeaderMap;
 
-use super::{SpanName, SpanResults};
+use super::{ReportTraces, SpanName};
+use crate::telemetry::span_metrics::SpanMetrics;
 
 /// There are no spans to identify.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +74,7 @@ impl NoTraces {
     pub fn start(
         settings: &settings::Traces,
         _instance: &str,
-        _results: SpanResults<'_>,
+        _reported: (&SpanMetrics, ReportTraces),
     ) -> anyhow::Result<Self> {
         check(settings).map_err(|(_key, error)| error)?;
         Ok(Self)
@@ -115,4 +116,21 @@ pub fn check(settings: &settings::Traces) -> Result<(), (&'static str, anyhow::E
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_traces_they_cannot_be_turned_on() {
+        let mut settings = settings::Traces::default();
+        assert!(check(&settings).is_ok());
+        settings.exporter = settings::SpanExporter::Otlp;
+        let (key, error) = check(&settings).expect_err("it was built without");
+        assert_eq!(key, "exporter");
+        assert!(error.to_string().contains("built without traces"), "{error}");
+        settings.disabled = true;
+        assert!(check(&settings).is_ok());
+    }
 }

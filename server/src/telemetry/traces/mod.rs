@@ -9,11 +9,17 @@ mod span_name;
 #[cfg(not(feature = "otel"))]
 mod absent;
 #[cfg(feature = "otel")]
-mod collector_client;
+mod collector;
+#[cfg(feature = "otel")]
+mod collector_error;
 #[cfg(feature = "otel")]
 mod context;
 #[cfg(feature = "otel")]
 mod exporter;
+#[cfg(feature = "otel")]
+mod grpc_collector;
+#[cfg(feature = "otel")]
+mod http_collector;
 #[cfg(feature = "otel")]
 mod queue;
 #[cfg(feature = "otel")]
@@ -37,20 +43,11 @@ pub use self::recorder::Traces;
 pub use self::span::TraceSpan;
 pub use self::span_name::SpanName;
 
+use std::fmt;
 use std::sync::Arc;
 
-use metrics::Counter;
-
-use super::export_status::ExportStatus;
-
-/// What counts spans.
-#[derive(Debug, Clone)]
-pub struct SpanCounters {
-    /// Those that were sent.
-    pub sent: Counter,
-    /// Those that were not.
-    pub dropped: Counter,
-}
+/// Reports that spans could not be sent, and why.
+pub type ReportTraces = Arc<dyn Fn(fmt::Arguments<'_>) + Send + Sync>;
 
 /// Where it is noted how sending spans goes.
 type SpanResults<'a> = (SpanCounters, &'a Arc<ExportStatus>);

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use opentelemetry::trace::{SpanKind, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanLimits};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,7 +14,8 @@ use super::exporter;
 use super::queue::SpanQueue;
 use super::sampler::LiveSampler;
 use super::sender::SpanSender;
-use super::{SpanName, SpanResults, TraceContext, TraceSpan};
+use super::{ReportTraces, SpanName, TraceContext, TraceSpan};
+use crate::telemetry::span_metrics::SpanMetrics;
 use crate::version::VERSION;
 
 /// The name of a server that the settings give none: upstream's.
@@ -41,18 +42,20 @@ impl Traces {
     pub fn start(
         settings: &settings::Traces,
         instance: &str,
-        (counters, status): SpanResults<'_>,
+        (metrics, report): (&SpanMetrics, ReportTraces),
     ) -> anyhow::Result<Self> {
         if !settings.is_on() {
             return Ok(Self::default());
         }
-        let (exporter, failure) = exporter::build(settings).map_err(|(_key, error)| error)?;
-        let (queue, ended) = SpanQueue::new(settings.queue_spans.get(), counters.dropped.clone());
+        let collector = exporter::collector(settings).map_err(|(_key, error)| error)?;
+        let (queue, ended) = SpanQueue::new(settings.queue_spans.get(), metrics.clone());
         let resource = resource(settings, instance);
-        let sender = SpanSender::new(settings, (exporter, failure), &resource, ended, (counters, status));
+        let sender = SpanSender::new(settings, collector, (&resource).into(), ended, (metrics, report));
         let sampler = LiveSampler::new(settings);
+        // Whatever the builder is not given, it reads from the environment: the sampler, the limits, the resource.
         let provider = SdkTracerProvider::builder()
             .with_sampler(sampler.clone())
+            .with_span_limits(SpanLimits::default())
             .with_span_processor(queue)
             .with_resource(resource)
             .build();

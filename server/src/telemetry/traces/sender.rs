@@ -7,64 +7,67 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_otlp::SpanExporter;
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
-use settings::{format_duration, redacted_address};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest,
+};
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::trace::SpanData;
+use settings::format_duration;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::collector_client::LastFailure;
-use super::{SpanCounters, SpanResults};
-use crate::telemetry::export_status::ExportStatus;
-use crate::telemetry::intervals::Intervals;
-
-/// How long the last requests may take, which a stop waits for.
-const LAST_TIMEOUT: Duration = Duration::from_secs(2);
+use super::ReportTraces;
+use super::collector::Collector;
+use super::queue::EndedSpans;
+use crate::telemetry::intervals::{Intervals, LAST_TIMEOUT};
+use crate::telemetry::shown_address::shown;
+use crate::telemetry::span_metrics::{DroppedSpans, SpanMetrics};
 
 /// Sends the spans of one server.
 pub(super) struct SpanSender {
-    exporter: SpanExporter,
-    failure: LastFailure,
-    ended: mpsc::Receiver<SpanData>,
+    collector: Collector,
+    /// What all spans have in common.
+    resource: ResourceAttributesWithSchema,
+    ended: EndedSpans,
     /// The address, without what may be secret in it.
     target: String,
     timeout: Duration,
     batch_max: NonZeroUsize,
     interval: Duration,
     intervals: Intervals,
-    counters: SpanCounters,
-    status: Arc<ExportStatus>,
+    metrics: SpanMetrics,
+    report: ReportTraces,
     /// Spans in the present request.
     under_way: u64,
+    /// Whether the collector rejected some of the spans in the last request that it accepted.
+    is_rejecting: bool,
 }
 
 impl SpanSender {
     pub(super) fn new(
         settings: &settings::Traces,
-        (mut exporter, failure): (SpanExporter, LastFailure),
-        resource: &Resource,
-        ended: mpsc::Receiver<SpanData>,
-        (counters, status): SpanResults<'_>,
+        collector: Collector,
+        resource: ResourceAttributesWithSchema,
+        ended: EndedSpans,
+        (metrics, report): (&SpanMetrics, ReportTraces),
     ) -> Self {
-        exporter.set_resource(resource);
-        let target =
-            redacted_address(&settings.target()).unwrap_or_else(|| "an address that is not shown".into());
+        let target = shown(&settings.target());
         info!("Sending traces to {target} every {}", format_duration(settings.interval));
         Self {
-            exporter,
-            failure,
+            collector,
+            resource,
             ended,
             target,
             timeout: settings.timeout,
             batch_max: settings.batch_spans.min(settings.queue_spans),
             interval: settings.interval,
             intervals: Intervals::new(settings.interval, settings.max_interval),
-            counters,
-            status: Arc::clone(status),
+            metrics: metrics.clone(),
+            report,
             under_way: 0,
+            is_rejecting: false,
         }
     }
 
@@ -79,8 +82,9 @@ impl SpanSender {
             () = self.send_all(&stop) => return,
             () = overdue => {}
         }
-        self.counters.dropped.increment(self.under_way + self.ended.len() as u64);
-        warn!("Traces could not be sent to {} before the stop", self.target);
+        let spans = self.under_way + self.ended.len() as u64;
+        self.metrics.count_dropped(DroppedSpans::Stopped, spans);
+        self.report(format_args!("{spans} spans were not sent before the stop"));
     }
 
     async fn send_all(&mut self, stop: &CancellationToken) {
@@ -98,23 +102,14 @@ impl SpanSender {
         if has_failed {
             sleep(self.intervals.next()).await;
         }
-        self.receive(batch).await;
+        self.ended.receive(batch, limit).await;
         let due = Instant::now() + self.interval;
         while batch.len() < limit && !has_failed {
             tokio::select! {
                 biased;
-                () = self.receive(batch) => {}
+                () = self.ended.receive(batch, limit) => {}
                 () = sleep_until(due) => return,
             }
-        }
-    }
-
-    /// Adds those that wait to `batch`, at least one.
-    async fn receive(&mut self, batch: &mut Vec<SpanData>) {
-        let free = self.batch_max.get() - batch.len();
-        if self.ended.recv_many(batch, free).await == 0 {
-            // Nothing ends spans any more. The stop ends this.
-            std::future::pending::<()>().await;
         }
     }
 
@@ -122,48 +117,52 @@ impl SpanSender {
     async fn send(&mut self, batch: Vec<SpanData>) {
         let spans = batch.len() as u64;
         self.under_way = spans;
-        let result = timeout(self.timeout, self.exporter.export(batch)).await;
+        let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
+        let request = ExportTraceServiceRequest { resource_spans };
+        let sent = self.collector.send(&request, self.timeout).await;
         self.under_way = 0;
-        let why = match result {
-            Ok(Ok(())) => {
-                self.counters.sent.increment(spans);
-                self.status.note_success();
-                if let Some(failures) = self.intervals.succeeded() {
-                    info!("Traces are sent again, after {failures} failures");
-                }
-                return;
-            }
-            Ok(Err(error)) => self.failure.take().unwrap_or_else(|| error.to_string()),
-            Err(_elapsed) => "there was no answer in time".to_owned(),
+        let error = match sent {
+            Ok(response) => return self.accepted(spans, response.partial_success),
+            Err(error) => error,
         };
-        self.counters.dropped.increment(spans);
-        self.status.note_error(why.clone());
-        self.status.note_failure();
+        self.metrics.count_dropped(DroppedSpans::RequestFailed, spans);
         let is_first = !self.intervals.has_failed();
         self.intervals.failed();
         // The spans of further failures are counted; the log has the first one, and the end.
         if is_first {
             let next = format_duration(self.intervals.next());
-            warn!(
-                spans,
-                "Traces could not be sent to {}: {why}. The next attempt follows in {next}", self.target
-            );
+            self.report(format_args!("{error}. The next attempt follows in {next}"));
         }
+    }
+
+    /// Notes that the collector has accepted a request, and how many of its spans it has rejected nevertheless.
+    fn accepted(&mut self, spans: u64, partly: Option<ExportTracePartialSuccess>) {
+        if let Some(failures) = self.intervals.succeeded() {
+            info!("Traces are sent again, after {failures} failures");
+        }
+        let partly = partly.unwrap_or_default();
+        let rejected = u64::try_from(partly.rejected_spans).unwrap_or_default().min(spans);
+        let was_rejecting = std::mem::replace(&mut self.is_rejecting, rejected > 0);
+        if self.is_rejecting && !was_rejecting {
+            let why = &partly.error_message;
+            self.report(format_args!("the collector rejected {rejected} of {spans} spans: {why}"));
+        }
+        self.metrics.count_sent(spans - rejected);
+        self.metrics.count_dropped(DroppedSpans::Rejected, rejected);
     }
 
     /// Sends `batch` and all that waits.
     async fn send_rest(&mut self, mut batch: Vec<SpanData>) {
-        let limit = self.batch_max.get();
         loop {
-            while batch.len() < limit
-                && let Ok(span) = self.ended.try_recv()
-            {
-                batch.push(span);
-            }
+            self.ended.receive_waiting(&mut batch, self.batch_max.get());
             if batch.is_empty() {
                 return;
             }
             self.send(std::mem::take(&mut batch)).await;
         }
+    }
+
+    fn report(&self, why: std::fmt::Arguments<'_>) {
+        (self.report)(format_args!("Traces could not be sent to {}: {why}", self.target));
     }
 }
