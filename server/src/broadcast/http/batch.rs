@@ -59,6 +59,14 @@ struct Message {
 /// The errors of a message, by field.
 type FieldErrors = Map<String, Value>;
 
+/// Messages of a request that were dropped.
+#[derive(Default)]
+pub(super) struct DroppedMessages {
+    pub(super) count: usize,
+    /// Why the first one was, as spans have it.
+    pub(super) kind: Option<&'static str>,
+}
+
 /// The messages of a request, all of them valid.
 struct Batch {
     body: String,
@@ -68,13 +76,13 @@ struct Batch {
 /// Publishes the messages in `body`, if all of them are valid.
 ///
 /// Those for private rooms follow the public ones, grouped by room. Where the sender may not send to a room, or that
-/// cannot be found out, the messages for it are dropped, as upstream does it; the log says so.
+/// cannot be found out, the messages for it are dropped, as upstream does it; the log says so. Returns which ones.
 pub(super) async fn send(
     server: &Broadcasting,
     tenant: &Arc<Tenant>,
     sender: &Sender,
     body: ReceivedBody,
-) -> Result<(), Rejection> {
+) -> Result<DroppedMessages, Rejection> {
     let node = &server.node;
     // The charge is kept until the end: the frames are charged besides.
     let (body, _charge) = body.into_parts();
@@ -85,10 +93,14 @@ pub(super) async fn send(
     spend(tenant, messages.len() as u64)?;
     // Stable: messages to one room keep their order.
     messages.sort_by(|one, other| one.group().cmp(&other.group()));
+    let mut dropped = DroppedMessages::default();
     for of_room in messages.chunk_by(|one, other| one.group() == other.group()) {
-        send_to_room(server, (tenant, sender), &body, of_room).await;
+        if let Err(refused) = send_to_room(server, (tenant, sender), &body, of_room).await {
+            dropped.count += of_room.len();
+            dropped.kind.get_or_insert(refused.kind());
+        }
     }
-    Ok(())
+    Ok(dropped)
 }
 
 impl Batch {
@@ -151,17 +163,18 @@ fn messages(list: &RawValue) -> Result<Vec<Fields<'_>>, Rejection> {
 }
 
 /// Sends messages that are for one room, or for several public ones.
+///
+/// # Errors
+/// Why its sender may not send to the room.
 async fn send_to_room(
     server: &Broadcasting,
     (tenant, sender): (&Arc<Tenant>, &Sender),
     body: &str,
     messages: &[Message],
-) {
-    let Some(first) = messages.first() else { return };
+) -> Result<(), Rejection> {
+    let Some(first) = messages.first() else { return Ok(()) };
     let first_room = room(tenant, &first.topic, first.privacy);
-    if server.authorization.check(tenant, &first_room, sender).await.is_err() {
-        return;
-    }
+    server.authorization.check(tenant, &first_room, sender).await?;
     for message in messages {
         let Message { topic, event, payload, privacy, meta } = message;
         let event = Broadcast::Http { event, payload: &body[payload.clone()], meta: meta.as_deref() };
@@ -169,6 +182,7 @@ async fn send_to_room(
         // Each may have thousands of receivers.
         pause_if_used_up().await;
     }
+    Ok(())
 }
 
 impl Message {

@@ -23,6 +23,7 @@ use wire::supabase::TOPIC_PREFIX;
 
 pub use self::authorization::Authorization;
 use self::authorization::{NO_DATABASE, Sender};
+use self::batch::DroppedMessages;
 use self::rate::RequestRate;
 use self::rejection::Rejection;
 use crate::auth::{Credentials, QuestionTurns, headers_as_json};
@@ -97,7 +98,7 @@ pub fn routes(node: &Arc<Node>, authorization: Authorization) -> Vec<Route> {
 /// Many messages, as the REST fallback of supabase-js sends them.
 async fn post_batch(server: Arc<Broadcasting>, request: RoutedRequest) -> Response<Bytes> {
     let RoutedRequest { head, body } = request;
-    let admitted = match Admitted::admit(&server.node, &head).await {
+    let mut admitted = match Admitted::admit(&server.node, &head).await {
         Ok(admitted) => admitted,
         Err(refused) => return refused,
     };
@@ -105,6 +106,7 @@ async fn post_batch(server: Arc<Broadcasting>, request: RoutedRequest) -> Respon
         Ok(body) => batch::send(&server, &admitted.tenant, &admitted.sender, body).await,
         Err(rejection) => Err(rejection),
     };
+    let sent = sent.map(|dropped| admitted.note_dropped(&dropped));
     admitted.respond(sent)
 }
 
@@ -175,6 +177,15 @@ impl Admitted {
             return Err(exhausted(tenant));
         }
         body.read(&tenant.memory).await.map_err(|error| unread(tenant, error))
+    }
+
+    /// Notes in the span that messages of a batch were dropped. The response does not say so, as upstream's.
+    fn note_dropped(&mut self, dropped: &DroppedMessages) {
+        if let Some(kind) = dropped.kind {
+            let span = &mut self.sender.span;
+            span.note_number("realtime.dropped_messages", i64::try_from(dropped.count).unwrap_or(i64::MAX));
+            span.fail(kind);
+        }
     }
 
     fn respond(mut self, sent: Result<(), Rejection>) -> Response<Bytes> {
