@@ -40,13 +40,13 @@ pub struct CloudWatch {
 
     /// The metrics that are sent, under the names that they have at `/metrics`. Labels in braces are dimensions; the series of all
     /// others are added up, and those of tenants are values of one metric if they are gauges: the maximum is that of one tenant.
-    /// Every metric costs money. The default is what the alarms in `infra/monitoring/cloudwatch-alarms.json` need, and what clients
+    /// Those named first are sent first. Every metric costs money. The default is what the alarms in `infra/monitoring/cloudwatch-alarms.json` need, and what clients
     /// do.
     #[schemars(extend("x-reload" = "live", "x-commas" = true))]
     pub metrics: Vec<MetricChoice>,
 
-    /// Metrics that are sent at most, each combination of dimensions counted. Further ones are counted in
-    /// `realtime_cloudwatch_left_out`.
+    /// Metrics that are sent at most, each combination of dimensions counted: the first ones of `metrics`. Further ones are counted in
+    /// `realtime_cloudwatch_left_out`. What a metric has counted until it has a place is not sent.
     #[schemars(extend("x-reload" = "live"))]
     pub max_metrics: NonZeroUsize,
 
@@ -138,6 +138,7 @@ const METRICS: [&str; 47] = [
     "realtime_channel_global_output_bytes",
     "realtime_channel_global_presence_events",
     "realtime_cloudwatch_failures_total",
+    "realtime_cloudwatch_left_out",
     "realtime_connections_global_connected",
     "realtime_http_request_duration_seconds",
     "realtime_limits_refused_total",

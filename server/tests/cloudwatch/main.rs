@@ -98,36 +98,59 @@ async fn the_last_values_are_sent_when_the_server_stops() {
     assert_eq!(total(&receiver, "realtime_channel_global_joins"), 1.0);
 }
 
+/// The requests with this namespace.
+fn of_namespace(received: &[PutMetrics], namespace: &str) -> Vec<PutMetrics> {
+    received.iter().filter(|request| request.namespace == namespace).cloned().collect()
+}
+
+/// The names of the metrics in a request.
+fn names(request: &PutMetrics) -> Vec<&str> {
+    request.data.iter().map(|metric| metric.name.as_str()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_apply_while_the_server_runs() {
     let receiver = CloudWatchReceiver::start().await;
     let mut server = Running::with(&receiver, "interval = \"100ms\"");
     server.visit().await;
     receiver.wait_for_more(2).await;
-    let before = total(&receiver, "realtime_channel_global_joins");
-    let only = "interval = \"100ms\"\nnamespace = \"Other\"\nmetrics = [\"realtime_rooms\", \"phoenix_channel_joined_total\"]";
-    server.apply(&receiver, only);
-    let is_other = |request: &PutMetrics| request.namespace == "Other";
-    receiver
-        .wait_until("the other namespace", |received| {
-            received.iter().filter(|one| is_other(one)).count() >= 2
-        })
-        .await;
-    let requests = receiver.received();
-    let request = requests.iter().find(|request| is_other(request)).expect("one at least");
-    let names: Vec<_> = request.data.iter().map(|metric| metric.name.as_str()).collect();
-    assert_eq!(names, ["phoenix_channel_joined_total", "realtime_rooms"]);
-    let joined = requests.iter().filter(|request| is_other(request)).flat_map(|request| &request.data);
-    let joined = joined.filter(|metric| metric.name == "phoenix_channel_joined_total").map(SentMetric::sum);
-    assert_eq!(joined.sum::<f64>(), 0.0, "what was counted before it was chosen is not sent");
-    server.apply(
-        &receiver,
-        &format!("{only}\ninterval = \"10ms\"")
-            .replace("interval = \"100ms\"\n", "")
-            .replace("10ms", "200ms"),
-    );
+    let other = "interval = \"100ms\"\nnamespace = \"Other\"\n\
+                 metrics = [\"realtime_rooms\", \"phoenix_channel_joined_total\"]";
+    server.apply(&receiver, other);
+    let has_two = |received: &[PutMetrics]| of_namespace(received, "Other").len() >= 2;
+    receiver.wait_until("two requests with the other namespace", has_two).await;
+    server.stop();
+    let requests = of_namespace(&receiver.received(), "Other");
+    for request in &requests {
+        assert_eq!(names(request), ["realtime_rooms", "phoenix_channel_joined_total"]);
+        assert_eq!(request.data[1].sum(), 0.0, "what was counted before it was chosen is not sent");
+    }
+    let last = receiver.received().pop().expect("requests");
+    assert_eq!(last.namespace, "Other", "nothing is sent with the settings before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_too_many_metrics_those_named_first_are_sent_and_the_others_counted() {
+    let receiver = CloudWatchReceiver::start().await;
+    let chosen =
+        ["realtime_uptime_seconds", "realtime_cloudwatch_left_out", "process_open_fds", "realtime_rooms"];
+    let settings = format!("interval = \"100ms\"\nmax_metrics = 2\nmetrics = {chosen:?}");
+    let mut server = Running::with(&receiver, &settings);
     receiver.wait_for_more(2).await;
-    assert!(before <= 1.0);
+    server.stop();
+    assert!(receiver.received().iter().all(|request| names(request) == chosen[..2]));
+    let counts = receiver.accepted("realtime_cloudwatch_left_out");
+    assert_eq!(counts[1].values, [(2.0, 1.0)], "known from the request before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_with_a_metric_that_does_not_exist_is_refused() {
+    let receiver = CloudWatchReceiver::start().await;
+    let mut server = Running::with(&receiver, "interval = \"100ms\"");
+    server.write("config.toml", "[telemetry.cloudwatch]\nmetrics = [\"realtime_romms\"]\n");
+    let line = server.log_line("there is no metric realtime_romms (did you mean realtime_rooms?)");
+    assert!(line.contains("config.toml:2:1"), "{line}");
+    receiver.wait_for_more(1).await;
     server.stop();
 }
 

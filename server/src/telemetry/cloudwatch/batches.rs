@@ -27,10 +27,10 @@ const VALUE_BYTES: usize = 18;
 
 /// The parts of `growth` that fit into one request each.
 pub(super) fn batches(growth: Vec<Growth>, settings: &CloudWatch) -> Vec<Vec<Growth>> {
-    let common: usize = settings.dimensions.iter().map(|(name, value)| dimension_bytes(name, value)).sum();
+    let common = common_bytes(settings);
     let (mut batches, mut bytes) = (Vec::<Vec<Growth>>::new(), 0);
     for growth in growth {
-        let more = METRIC_BYTES + common + own_bytes(&growth);
+        let more = common + own_bytes(&growth);
         let fits = |batch: &&mut Vec<Growth>| batch.len() < METRICS_MAX && bytes + more <= BYTES_MAX;
         match batches.last_mut().filter(fits) {
             Some(batch) => {
@@ -44,6 +44,18 @@ pub(super) fn batches(growth: Vec<Growth>, settings: &CloudWatch) -> Vec<Vec<Gro
         }
     }
     batches
+}
+
+/// What these take while they are sent.
+pub(super) fn bytes(growth: &[Growth], settings: &CloudWatch) -> usize {
+    let common = common_bytes(settings);
+    growth.iter().map(|growth| common + own_bytes(growth)).sum()
+}
+
+/// What each metric has.
+fn common_bytes(settings: &CloudWatch) -> usize {
+    let dimensions = settings.dimensions.iter().map(|(name, value)| dimension_bytes(name, value));
+    METRIC_BYTES + dimensions.sum::<usize>()
 }
 
 fn own_bytes(growth: &Growth) -> usize {
@@ -89,5 +101,35 @@ fn unit_of(growth: &Growth) -> Option<StandardUnit> {
         "percent" => Some(StandardUnit::Percent),
         _of_things if growth.is_count => Some(StandardUnit::Count),
         _of_things => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn growth(name: &str, count: usize) -> Vec<Growth> {
+        vec![Growth::value(name, 1.0); count]
+    }
+
+    fn lengths(growth: Vec<Growth>) -> Vec<usize> {
+        batches(growth, &CloudWatch::default()).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_request_has_a_thousand_metrics_at_most() {
+        assert_eq!(lengths(growth("a", 0)), [0; 0]);
+        assert_eq!(lengths(growth("a", 1_000)), [1_000]);
+        assert_eq!(lengths(growth("a", 2_001)), [1_000, 1_000, 1]);
+    }
+
+    #[test]
+    fn a_request_has_a_quarter_of_a_mebibyte_at_most() {
+        let long = "a".repeat(768);
+        assert_eq!(lengths(growth(&long, 600)), [256, 256, 88]);
+        let settings = CloudWatch::default();
+        for batch in batches(growth(&long, 600), &settings) {
+            assert!(bytes(&batch, &settings) <= BYTES_MAX);
+        }
     }
 }

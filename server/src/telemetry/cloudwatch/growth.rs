@@ -1,9 +1,10 @@
 //! What is sent of a metric: what a counter or a histogram has gained since it was accepted last, and what a gauge is now.
 //!
 //! Nothing waits in a queue. What was not accepted is still in the difference the next time, so a request that fails loses
-//! nothing, however often it fails, and memory is bounded by the number of metrics.
+//! nothing, however often it fails, and memory is bounded by the number of metrics. What has no place among the metrics begins when
+//! it gets one, because it may have counted for a long time; what has had one loses nothing either.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::percentiles::spread;
 use super::sample::{CloudWatchMetric, Measured, MetricsSample};
@@ -34,12 +35,21 @@ pub(super) struct Growth {
     total: Option<SampledValue>,
 }
 
+#[cfg(test)]
+impl Growth {
+    /// A gauge without dimensions.
+    pub(super) fn value(name: &str, value: f64) -> Self {
+        let metric = CloudWatchMetric { name: name.into(), dimensions: Vec::new() };
+        Self { metric, sent: MetricValue::Value(value), is_count: false, total: None }
+    }
+}
+
 /// What CloudWatch has accepted of counters and histograms.
 #[derive(Debug, Default)]
 pub(super) struct Accepted {
     totals: HashMap<CloudWatchMetric, SampledValue>,
-    /// Whether metrics were left out of the sample before. One that comes up then may have counted for a long time.
-    were_left_out: bool,
+    /// Those that were left out of the sample before.
+    left_out: HashSet<CloudWatchMetric>,
 }
 
 impl Accepted {
@@ -52,13 +62,17 @@ impl Accepted {
         }
     }
 
-    /// What there is to send now. Metrics that are not in the sample any more are forgotten.
+    /// What there is to send now. Metrics that do not exist any more are forgotten.
     pub(super) fn growth(&mut self, sample: MetricsSample) -> Vec<Growth> {
-        if self.were_left_out {
-            self.begin_with(&sample);
+        for (metric, measured) in &sample.metrics {
+            let Measured::Counted(total) = measured else { continue };
+            let before = if self.left_out.contains(metric) { total.clone() } else { total.zero() };
+            // Of those that are known it stays what was accepted.
+            self.totals.entry(metric.clone()).or_insert(before);
         }
-        self.were_left_out = sample.left_out > 0;
-        self.totals.retain(|metric, _| sample.metrics.contains_key(metric));
+        self.left_out = sample.left_out;
+        let existing: HashSet<_> = sample.metrics.iter().map(|(metric, _)| metric).collect();
+        self.totals.retain(|metric, _| existing.contains(metric) || self.left_out.contains(metric));
         let growth = |(metric, measured)| {
             let is_count = matches!(measured, Measured::Counted(SampledValue::Counter(_)));
             let (sent, total) = match measured {
@@ -117,10 +131,13 @@ fn present(values: impl Iterator<Item = f64>) -> Option<MetricValue> {
 mod tests {
     use super::*;
 
+    fn metric(name: &str) -> CloudWatchMetric {
+        CloudWatchMetric { name: name.into(), dimensions: Vec::new() }
+    }
+
     fn sample(measured: impl IntoIterator<Item = (&'static str, Measured)>) -> MetricsSample {
-        let metric = |name: &str| CloudWatchMetric { name: name.into(), dimensions: Vec::new() };
         let metrics = measured.into_iter().map(|(name, measured)| (metric(name), measured)).collect();
-        MetricsSample { metrics, left_out: 0 }
+        MetricsSample { metrics, left_out: HashSet::new() }
     }
 
     fn counter(value: f64) -> (&'static str, Measured) {
@@ -159,8 +176,26 @@ mod tests {
     #[test]
     fn a_metric_that_was_left_out_begins_when_it_comes_up() {
         let mut accepted = Accepted::default();
-        accepted.growth(MetricsSample { left_out: 1, ..sample([]) });
+        accepted.growth(leaving_out("a_total"));
         assert_eq!(sent(&accepted.growth(sample([counter(100.0)]))), [MetricValue::Value(0.0)]);
+    }
+
+    fn leaving_out(name: &str) -> MetricsSample {
+        MetricsSample { left_out: [metric(name)].into(), ..sample([]) }
+    }
+
+    // While another metric was left out, each sample that was not accepted was taken as the beginning.
+    #[test]
+    fn what_was_not_accepted_is_kept_while_metrics_are_left_out() {
+        let with =
+            |name, value| MetricsSample { left_out: [metric(name)].into(), ..sample([counter(value)]) };
+        let mut accepted = Accepted::default();
+        assert_eq!(sent(&accepted.growth(with("z_total", 3.0))), [MetricValue::Value(3.0)]);
+        assert_eq!(sent(&accepted.growth(with("z_total", 5.0))), [MetricValue::Value(5.0)]);
+        accepted.growth(leaving_out("a_total"));
+        assert_eq!(sent(&accepted.growth(sample([counter(9.0)]))), [MetricValue::Value(9.0)]);
+        accepted.growth(sample([]));
+        assert_eq!(accepted.totals.len(), 0, "what does not exist any more is forgotten");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the chosen metrics are at one moment, by their names and dimensions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use settings::{CloudWatch, MetricChoice};
 
@@ -25,60 +25,67 @@ pub(super) enum Measured {
 /// The chosen metrics at one moment.
 #[derive(Debug, Default)]
 pub struct MetricsSample {
-    pub(super) metrics: BTreeMap<CloudWatchMetric, Measured>,
-    /// Series whose metric is left out, because there are `max_metrics` without it.
-    pub(super) left_out: usize,
+    /// In the order in which the settings choose them.
+    pub(super) metrics: Vec<(CloudWatchMetric, Measured)>,
+    /// Those that are left out, because there are `max_metrics` without them.
+    pub(super) left_out: HashSet<CloudWatchMetric>,
 }
 
 impl MetricsSample {
     /// Those that `settings` choose. Series that differ in other labels only are added up, but gauges of tenants are kept apart:
     /// how far the database of one tenant is behind says nothing about another one.
     pub fn of(prometheus: &Prometheus, settings: &CloudWatch) -> Self {
-        let mut choices: HashMap<&str, Vec<&MetricChoice>> = HashMap::new();
-        for choice in &settings.metrics {
-            choices.entry(choice.name()).or_default().push(choice);
+        let mut choices: HashMap<&str, Vec<(usize, &MetricChoice)>> = HashMap::new();
+        for (place, choice) in settings.metrics.iter().enumerate() {
+            choices.entry(choice.name()).or_default().push((place, choice));
         }
-        let mut sample = Self::default();
+        let mut measured = BTreeMap::new();
         prometheus.visit(
             |name| choices.contains_key(name),
             |series| {
-                for choice in &choices[series.name] {
-                    sample.add(choice, &series, settings.max_metrics.get());
+                for &(place, choice) in &choices[series.name] {
+                    if let Some(metric) = metric(choice, &series) {
+                        add(&mut measured, (place, metric), &series);
+                    }
                 }
             },
         );
-        sample
+        let mut metrics: Vec<_> =
+            measured.into_iter().map(|((_place, metric), measured)| (metric, measured)).collect();
+        let left_out = metrics.split_off(settings.max_metrics.get().min(metrics.len()));
+        Self { metrics, left_out: left_out.into_iter().map(|(metric, _)| metric).collect() }
     }
+}
 
-    fn add(&mut self, choice: &MetricChoice, series: &SampledSeries<'_>, max: usize) {
-        // A dimension has a value. A series without the label would be another metric.
-        let dimension = |label: &str| {
-            let value = series.label(label).filter(|value| !value.is_empty())?;
-            Some((label.to_owned(), value.into_owned()))
-        };
-        let Some(dimensions) = choice.labels().map(dimension).collect() else { return };
-        let metric = CloudWatchMetric { name: series.name.to_owned(), dimensions };
-        if self.metrics.len() >= max && !self.metrics.contains_key(&metric) {
-            self.left_out += 1;
-            return;
-        }
-        match &series.value {
-            SampledValue::Gauge(value) => self.add_gauge(metric, series, *value),
-            value => match self.metrics.get_mut(&metric) {
-                Some(Measured::Counted(sum)) => sum.add(value),
-                _none_yet => {
-                    self.metrics.insert(metric, Measured::Counted(value.clone()));
-                }
-            },
-        }
-    }
+/// The metric that a series belongs to by this choice, if it does.
+fn metric(choice: &MetricChoice, series: &SampledSeries<'_>) -> Option<CloudWatchMetric> {
+    // A dimension has a value. A series without the label would be another metric.
+    let dimension = |label: &str| {
+        let value = series.label(label).filter(|value| !value.is_empty())?;
+        Some((label.to_owned(), value.into_owned()))
+    };
+    let dimensions = choice.labels().map(dimension).collect::<Option<_>>()?;
+    Some(CloudWatchMetric { name: series.name.to_owned(), dimensions })
+}
 
-    fn add_gauge(&mut self, metric: CloudWatchMetric, series: &SampledSeries<'_>, value: f64) {
-        let measured = self.metrics.entry(metric).or_insert_with(|| Measured::Present(BTreeMap::new()));
-        if let Measured::Present(tenants) = measured {
-            let tenant = series.label(TENANT).unwrap_or_default().into_owned();
-            *tenants.entry(tenant).or_default() += value;
+/// Metrics by the place of their choice in the settings.
+type ByPlace = BTreeMap<(usize, CloudWatchMetric), Measured>;
+
+fn add(measured: &mut ByPlace, metric: (usize, CloudWatchMetric), series: &SampledSeries<'_>) {
+    match &series.value {
+        SampledValue::Gauge(value) => {
+            let measured = measured.entry(metric).or_insert_with(|| Measured::Present(BTreeMap::new()));
+            if let Measured::Present(tenants) = measured {
+                let tenant = series.label(TENANT).unwrap_or_default().into_owned();
+                *tenants.entry(tenant).or_default() += *value;
+            }
         }
+        value => match measured.get_mut(&metric) {
+            Some(Measured::Counted(sum)) => sum.add(value),
+            _none_yet => {
+                measured.insert(metric, Measured::Counted(value.clone()));
+            }
+        },
     }
 }
 
@@ -107,7 +114,8 @@ mod tests {
 
     fn found<'s>(sample: &'s MetricsSample, name: &str, dimensions: &[(&str, &str)]) -> Option<&'s Measured> {
         let dimensions = dimensions.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        sample.metrics.get(&CloudWatchMetric { name: name.into(), dimensions })
+        let metric = CloudWatchMetric { name: name.into(), dimensions };
+        sample.metrics.iter().find(|(known, _)| *known == metric).map(|(_, measured)| measured)
     }
 
     #[test]
@@ -154,16 +162,19 @@ mod tests {
     }
 
     #[test]
-    fn no_more_metrics_are_in_it_than_the_settings_allow() {
+    fn of_too_many_metrics_those_are_left_out_that_are_named_last() {
         let page = Prometheus::new(None, MetricsFormat::Prometheus);
-        for code in ["A", "B", "C"] {
-            page.exporter().register_counter(&key("a_total", &[("code", code)]), &METADATA).increment(1);
+        for (name, code) in [("a_total", "A"), ("a_total", "B"), ("z_total", "A"), ("z_total", "B")] {
+            page.exporter().register_counter(&key(name, &[("code", code)]), &METADATA).increment(1);
         }
         let settings = CloudWatch {
-            max_metrics: NonZeroUsize::new(2).expect("not zero"),
-            ..choosing(&["a_total{code}"])
+            max_metrics: NonZeroUsize::new(3).expect("not zero"),
+            ..choosing(&["z_total{code}", "a_total{code}"])
         };
         let sample = MetricsSample::of(&page, &settings);
-        assert_eq!((sample.metrics.len(), sample.left_out), (2, 1));
+        let name = |metric: &CloudWatchMetric| format!("{} {}", metric.name, metric.dimensions[0].1);
+        let names: Vec<_> = sample.metrics.iter().map(|(metric, _)| name(metric)).collect();
+        assert_eq!(names, ["z_total A", "z_total B", "a_total A"]);
+        assert_eq!(sample.left_out.iter().map(name).collect::<Vec<_>>(), ["a_total B"]);
     }
 }

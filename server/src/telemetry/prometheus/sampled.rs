@@ -86,6 +86,15 @@ impl Ended {
 }
 
 impl SampledValue {
+    /// A value of the same metric before anything is counted.
+    pub fn zero(&self) -> Self {
+        match self {
+            Self::Counter(_) => Self::Counter(0.0),
+            Self::Gauge(_) => Self::Gauge(0.0),
+            Self::Histogram { bounds, counts } => Self::Histogram { bounds, counts: vec![0; counts.len()] },
+        }
+    }
+
     /// Adds a value of the same metric.
     pub fn add(&mut self, other: &Self) {
         match (self, other) {
