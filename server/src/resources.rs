@@ -14,7 +14,7 @@ use settings::{LoadError, Loaded, Location, Problem, Settings};
 use crate::bus::Redis;
 use crate::edge::acceptor::Acceptor;
 use crate::node::bus_queue_bounds;
-use crate::telemetry::traces;
+use crate::telemetry::{metric_choices, traces};
 use crate::tenants::check_address;
 
 /// What a server needs beside its settings.
@@ -36,6 +36,8 @@ const TRACES: &str = "telemetry.traces.";
 
 /// Turns on what not every program has.
 const CLOUDWATCH_ENABLED: &str = "telemetry.cloudwatch.enabled";
+
+const CLOUDWATCH_METRICS: &str = "telemetry.cloudwatch.metrics";
 
 impl Resources {
     /// Whether this setting decides which files and addresses are loaded.
@@ -66,7 +68,7 @@ impl Resources {
             let key = format!("{TRACES}{key}");
             report(&key, error.context(format!("`{key}`")));
         });
-        let exporters = check_exporters(settings).map_err(|error| report(CLOUDWATCH_ENABLED, error));
+        let exporters = check_cloudwatch(settings).map_err(|(key, error)| report(key, error));
         match (acceptor, bus, databases, traces, exporters) {
             (Ok(acceptor), Ok(bus), Ok(()), Ok(()), Ok(())) => {
                 let (files, warnings) = (files(settings, &acceptor), warnings(settings, &acceptor));
@@ -87,23 +89,29 @@ pub fn check_tenant_databases(loaded: &Loaded) -> Result<(), LoadError> {
     check_databases(&loaded.settings, &mut report).map_err(|()| LoadError::of(problems))
 }
 
-/// Checks that this program has what `loaded` turns on, which a reload applies at once.
+/// Checks what `loaded` says of metrics that are sent elsewhere, which a reload applies at once.
 ///
 /// # Errors
-/// If it was built without it.
-pub fn check_built_in(loaded: &Loaded) -> Result<(), LoadError> {
-    check_exporters(&loaded.settings)
-        .map_err(|error| LoadError::of(vec![problem(loaded.location(CLOUDWATCH_ENABLED), &error)]))
+/// What this program was built without, or does not have.
+pub fn check_exporters(loaded: &Loaded) -> Result<(), LoadError> {
+    check_cloudwatch(&loaded.settings)
+        .map_err(|(key, error)| LoadError::of(vec![problem(loaded.location(key), &error)]))
+}
+
+fn check_cloudwatch(settings: &Settings) -> Result<(), (&'static str, anyhow::Error)> {
+    check_built_in(settings).map_err(|error| (CLOUDWATCH_ENABLED, error))?;
+    let metrics = metric_choices::check(settings);
+    metrics.map_err(|wrong| (CLOUDWATCH_METRICS, anyhow::anyhow!("`{CLOUDWATCH_METRICS}`: {wrong}")))
 }
 
 #[cfg(feature = "cloudwatch")]
 #[expect(clippy::unnecessary_wraps, reason = "without CloudWatch it may fail")]
-fn check_exporters(_settings: &Settings) -> anyhow::Result<()> {
+fn check_built_in(_settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
 #[cfg(not(feature = "cloudwatch"))]
-fn check_exporters(settings: &Settings) -> anyhow::Result<()> {
+fn check_built_in(settings: &Settings) -> anyhow::Result<()> {
     anyhow::ensure!(
         !settings.telemetry.cloudwatch.enabled,
         "`{CLOUDWATCH_ENABLED}` is true, and this program was built without CloudWatch: build it with the feature `cloudwatch`, as \
@@ -169,4 +177,19 @@ fn warnings(settings: &Settings, acceptor: &Acceptor) -> Vec<String> {
 
 fn bus_is_encrypted(settings: &Settings) -> bool {
     settings.bus.redis_url.as_ref().is_some_and(|url| url.expose_secret().starts_with("rediss://"))
+}
+
+#[cfg(all(test, not(feature = "cloudwatch")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_cloudwatch_it_cannot_be_turned_on() {
+        let mut settings = Settings::default();
+        assert!(check_cloudwatch(&settings).is_ok());
+        settings.telemetry.cloudwatch.enabled = true;
+        let (key, error) = check_cloudwatch(&settings).expect_err("it was built without");
+        assert_eq!(key, CLOUDWATCH_ENABLED);
+        assert!(error.to_string().contains("built without CloudWatch"), "{error}");
+    }
 }

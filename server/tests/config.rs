@@ -60,6 +60,16 @@ fn problems_are_reported_and_set_the_exit_code() {
     );
 }
 
+#[test]
+fn a_metric_that_does_not_exist_is_a_problem() {
+    let file = "telemetry.cloudwatch.metrics = [\"realtime_romms\", \"realtime_rooms{code}\"]";
+    let output = Shell::with(&[("config.toml", file)]).run("config check", &[("JWT_SECRET", "hush")]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "config.toml:1:22: `telemetry.cloudwatch.metrics`: there is no metric realtime_romms (did you mean \
+                    realtime_rooms?); realtime_rooms has no label code (it has none)";
+    assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+}
+
 // A secret belongs into a variable or a file of its own, so a file without one is nothing wrong.
 #[test]
 fn a_file_without_a_secret_is_remarked_and_a_server_without_one_does_not_start() {

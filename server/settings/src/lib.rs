@@ -61,7 +61,7 @@ pub use database::{Database, SLOT_SUFFIX_BYTES_MAX, TenantDatabase};
 pub use database_address::DatabaseAddress;
 pub use history::History;
 pub use limits::Limits;
-pub use load::{EffectiveKey, Loaded, Sources, environment};
+pub use load::{EffectiveKey, Loaded, Sources, environment, nearest};
 pub use metric_choice::MetricChoice;
 pub use metrics_push::MetricsPush;
 pub use network::{NetworkError, parse_network};

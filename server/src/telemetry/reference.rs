@@ -7,7 +7,9 @@ mod units;
 
 use std::fmt::Write as _;
 
-use self::described::{MetricDescription, described};
+use settings::MetricsFormat;
+
+pub(super) use self::described::{MetricDescription, described};
 pub(super) use self::units::unit;
 use super::codes::{Code, Scope, Severity};
 use super::upstream_names;
@@ -76,7 +78,7 @@ pub fn reference() -> String {
             writeln!(page, "| `{name}` | {level} | {places} | {limit} | {meaning} | {} |", action(code));
     }
     page.push_str(METRICS_HEAD);
-    for (name, MetricDescription { kind, labels, help }) in &described() {
+    for (name, MetricDescription { kind, labels, help }) in &described(MetricsFormat::Supabase) {
         let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
         let (unit, origin, labels) = (unit(name), origin(name), labels.join(", "));
         let _written = writeln!(page, "| `{name}` | {kind} | {unit} | {labels} | {origin} | {help} |");
@@ -266,6 +268,9 @@ fn action(code: Code) -> &'static str {
         }
         Code::CloudWatchCredentialsMissing => {
             "Give the server credentials as the AWS SDK finds them: the role of the task, pod or instance, or variables. Clients notice nothing."
+        }
+        Code::TracesFailed => {
+            "See why the collector at `telemetry.traces.endpoint` does not accept the spans: the line has its status or the error. Clients notice nothing."
         }
         Code::OperatorDenied => {
             "Sign the token with `admin.jwt_secret`; if it was no operator, close the path in the proxy."

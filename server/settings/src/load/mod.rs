@@ -30,4 +30,5 @@ pub use environment::environment;
 pub(crate) use files::Files;
 pub(crate) use layer::literal;
 pub use loaded::Loaded;
+pub use near::nearest;
 pub use sources::Sources;

@@ -4,7 +4,7 @@ use crate::shape::{Key, Shape, dotted, root};
 use crate::variables;
 
 /// The candidate nearest to `word`, if any is near enough to be a typing error.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
     let distance = |candidate: &str| strsim::damerau_levenshtein(&word, &candidate.to_ascii_lowercase());
     let near = candidates.into_iter().map(|candidate| (distance(candidate), candidate));

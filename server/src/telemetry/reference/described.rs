@@ -12,21 +12,21 @@ use crate::telemetry::process::CPU_SECONDS;
 
 /// What is known of a metric.
 #[derive(Debug, Default)]
-pub(super) struct MetricDescription {
-    pub(super) kind: &'static str,
-    pub(super) labels: Vec<String>,
-    pub(super) help: String,
+pub(in crate::telemetry) struct MetricDescription {
+    pub(in crate::telemetry) kind: &'static str,
+    pub(in crate::telemetry) labels: Vec<String>,
+    pub(in crate::telemetry) help: String,
 }
 
 /// Keeps the descriptions of metrics by name, and no values.
 #[derive(Debug, Default)]
 struct Descriptions(Mutex<BTreeMap<String, MetricDescription>>);
 
-/// Every metric of a server.
-pub(super) fn described() -> BTreeMap<String, MetricDescription> {
+/// Every metric of a server with this format.
+pub(in crate::telemetry) fn described(format: MetricsFormat) -> BTreeMap<String, MetricDescription> {
     let descriptions = Arc::new(Descriptions::default());
     let exporter = Arc::clone(&descriptions) as Arc<_>;
-    let metrics = Metrics::in_format(vec![exporter], MetricsFormat::Supabase);
+    let metrics = Metrics::in_format(vec![exporter], format);
     let of_a_tenant = metrics.tenant("".into());
     let _registered = (&*of_a_tenant, of_a_tenant.database(), of_a_tenant.replay());
     // What has a series for each value of a label.
