@@ -14,6 +14,7 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) {
         measured.sample_metrics();
         MetricsSample::of(&measured.prometheus, settings)
     });
-    let reported = (&node.exports.cloudwatch, &node.metrics, &node.reports);
-    CloudWatchExporter::new(node.cloudwatch(), measure, reported).run(stop).await;
+    let reported = (&node.cloudwatch_status, &node.metrics, &node.reports);
+    let exporter = CloudWatchExporter::new(measure, &node.common_memory, reported);
+    exporter.run(node.cloudwatch(), stop).await;
 }

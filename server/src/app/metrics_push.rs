@@ -15,10 +15,9 @@ pub(super) async fn run(node: Arc<Node>, address: SocketAddr, stop: Cancellation
         rendered.sample_metrics();
         rendered.prometheus.render_apart()
     });
-    let reported = (&node.exports.push, &node.metrics, &node.reports);
-    MetricsPusher::new(node.metrics_push(), instance(address), render, &node.common_memory, reported)
-        .run(stop)
-        .await;
+    let reported = (&node.push_status, &node.metrics, &node.reports);
+    let pusher = MetricsPusher::new(instance(address), render, &node.common_memory, reported);
+    pusher.run(node.metrics_push(), stop).await;
 }
 
 /// Identifies this process, as a scrape does: host and port.

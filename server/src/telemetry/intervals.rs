@@ -1,8 +1,13 @@
-//! When metrics are sent to where they are pushed.
+//! When metrics and spans are sent.
 
 use std::time::Duration;
 
 use crate::backoff::random;
+
+/// How long the last requests may take, which a stop waits for: less than what clients have by default to answer a close frame
+/// (`server.shutdown_timeout`), so that a receiver that does not answer never makes a stop longer than clients do, nor ends in its
+/// warning.
+pub(super) const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The time from the beginning of one attempt to that of the next. Without random parts, as with a scrape: rates over a window of time
 /// have the same number of samples.

@@ -15,37 +15,37 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_cloudwatch::config::SharedHttpClient;
+use hub::{MemoryKind, TenantMemory};
 use settings::{CloudWatch, format_duration};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use self::batches::batches;
+use self::batches::{batches, bytes};
 use self::client::{CloudWatchClient, PutError};
 use self::growth::{Accepted, Growth};
 pub use self::sample::{CloudWatchMetric, MetricsSample};
 use super::codes::{Code, Scope};
-use super::export_status::ExportStatus;
-use super::intervals::Intervals;
+use super::intervals::LAST_TIMEOUT;
 use super::metrics::Metrics;
+use super::periodic::{self, PeriodicSender, Schedule};
+use super::push_status::PushStatus;
 use super::reports::Reports;
-
-/// How long a request may take that is under way when the server stops.
-const LATE_MAX: Duration = Duration::from_secs(1);
-
-/// How long the last requests may take, which a stop waits for.
-const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Measures what the settings choose.
 pub type MeasureMetrics = Arc<dyn Fn(&CloudWatch) -> MetricsSample + Send + Sync>;
 
 /// Sends the metrics of one server.
 pub struct CloudWatchExporter {
-    settings: watch::Receiver<CloudWatch>,
     measure: MeasureMetrics,
+    memory: Arc<TenantMemory>,
     http: SharedHttpClient,
+    /// The one of the present settings, once it is needed.
+    client: Option<CloudWatchClient>,
+    /// The settings before the present ones, once there are some.
+    previous: Option<Arc<CloudWatch>>,
     /// What was accepted since they are sent.
     accepted: Accepted,
     /// The reason of the last failure, if there was no success after it. It is reported once.
@@ -56,16 +56,18 @@ pub struct CloudWatchExporter {
 }
 
 impl CloudWatchExporter {
-    /// Sends what `measure` returns for as long as the settings say so.
+    /// Sends what `measure` returns for as long as the settings say so. It is charged to `memory` until it is sent.
     pub fn new(
-        settings: watch::Receiver<CloudWatch>,
         measure: MeasureMetrics,
-        (status, metrics, reports): (&Arc<ExportStatus>, &Arc<Metrics>, &Reports),
+        memory: &Arc<TenantMemory>,
+        (status, metrics, reports): (&Arc<PushStatus>, &Arc<Metrics>, &Reports),
     ) -> Self {
         Self {
-            settings,
             measure,
+            memory: Arc::clone(memory),
             http: connector::http_client(),
+            client: None,
+            previous: None,
             accepted: Accepted::default(),
             failing: None,
             status: Arc::clone(status),
@@ -75,29 +77,8 @@ impl CloudWatchExporter {
     }
 
     /// Sends them until `stop`, and once more then.
-    pub async fn run(mut self, stop: CancellationToken) {
-        let mut previous: Option<Arc<CloudWatch>> = None;
-        loop {
-            let settings = Arc::new(self.settings.borrow_and_update().clone());
-            if settings.enabled {
-                let (count, interval) = (settings.metrics.len(), format_duration(settings.interval));
-                info!("Sending {count} metrics to CloudWatch ({}) every {interval}", settings.namespace);
-                if let Some(previous) = &previous {
-                    self.begin_with_new(previous, &settings).await;
-                }
-                self.send_until_changed(&settings, &stop).await;
-            } else {
-                if previous.is_some_and(|previous| previous.enabled) {
-                    info!("Metrics are not sent to CloudWatch any more");
-                }
-                (self.accepted, self.failing) = (Accepted::default(), None);
-                let _stopping_or_changed = stop.run_until_cancelled(self.settings.changed()).await;
-            }
-            if stop.is_cancelled() || self.settings.has_changed().is_err() {
-                return;
-            }
-            previous = Some(settings);
-        }
+    pub async fn run(self, settings: watch::Receiver<CloudWatch>, stop: CancellationToken) {
+        periodic::run(self, settings, stop).await;
     }
 
     /// Leaves out what metrics counted before they were chosen, which would look as if all of it happened now. Those that were sent with
@@ -110,81 +91,38 @@ impl CloudWatchExporter {
         }
     }
 
-    /// Sends metrics with these settings until there are others, or until the stop.
-    async fn send_until_changed(&mut self, settings: &Arc<CloudWatch>, stop: &CancellationToken) {
-        self.status.begin();
-        let mut intervals = Intervals::new(settings.interval, settings.max_interval);
-        let mut due = Instant::now() + intervals.first();
-        let mut client = None;
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {
-                    let last = self.send_all(&mut client, settings, settings.timeout.min(LAST_TIMEOUT));
-                    // Again, because it consists of several requests, and the region may have to be found out first.
-                    let _sent_or_late = timeout(LAST_TIMEOUT, last).await;
-                    return;
-                }
-                _changed_or_gone = self.settings.changed() => {
-                    // So that the loop above sees that they have changed.
-                    self.settings.mark_changed();
-                    return;
-                }
-                () = sleep_until(due) => {}
-            }
-            let began = Instant::now();
-            // One that is under way when the server stops may still be accepted: sent again, it would be counted twice.
-            let sent = tokio::select! {
-                sent = self.send_all(&mut client, settings, settings.timeout) => sent,
-                () = late(stop) => continue,
-            };
-            if sent {
-                self.failing = None;
-                self.status.note_success();
-                if let Some(failures) = intervals.succeeded() {
-                    info!("Metrics are sent to CloudWatch again, after {failures} failures");
-                }
-            } else {
-                self.status.note_failure();
-                intervals.failed();
-            }
-            due = (began + intervals.next()).max(Instant::now());
-        }
-    }
-
     /// Sends everything that there is to send, in as many requests as needed, each within `limit`. Whether all were accepted.
-    async fn send_all(
-        &mut self,
-        client: &mut Option<CloudWatchClient>,
-        settings: &Arc<CloudWatch>,
-        limit: Duration,
-    ) -> bool {
+    async fn send_all(&mut self, settings: &Arc<CloudWatch>, limit: Duration) -> bool {
         let (at, Some(sample)) = (SystemTime::now(), self.measured(settings).await) else { return false };
-        self.metrics.node.cloudwatch_left_out.set(sample.left_out as f64);
-        for part in batches(self.accepted.growth(sample), settings) {
+        self.metrics.node.cloudwatch_left_out.set(sample.left_out.len() as f64);
+        let growth = self.accepted.growth(sample);
+        // There is one at a time, and no more of it than the settings allow, so it needs no limit, as a page of metrics.
+        let _charge = self.memory.charge(MemoryKind::Sending, bytes(&growth, settings));
+        for part in batches(growth, settings) {
             self.metrics.node.cloudwatch_requests.increment(1);
-            if let Err(error) = self.send(client, settings, (&part, at), limit).await {
+            if let Err(error) = self.put(settings, (&part, at), limit).await {
                 self.report(&error);
                 // The client keeps what it has read, and there may be credentials the next time.
-                *client = None;
+                self.client = None;
                 return false;
             }
             self.accepted.accept(part);
         }
+        self.failing = None;
         true
     }
 
-    async fn send(
-        &self,
-        client: &mut Option<CloudWatchClient>,
+    async fn put(
+        &mut self,
         settings: &CloudWatch,
         part: (&[Growth], SystemTime),
         limit: Duration,
     ) -> Result<(), PutError> {
+        let Self { client, http, .. } = self;
         let sent = async {
             let client = match client {
                 Some(client) => client,
-                none => none.insert(CloudWatchClient::new(settings, self.http.clone()).await),
+                none => none.insert(CloudWatchClient::new(settings, http.clone()).await),
             };
             client.put(settings, part, limit).await
         };
@@ -215,8 +153,41 @@ impl CloudWatchExporter {
     }
 }
 
-/// Waits until something that is under way at the stop takes too long.
-async fn late(stop: &CancellationToken) {
-    stop.cancelled().await;
-    sleep(LATE_MAX).await;
+impl PeriodicSender for CloudWatchExporter {
+    type Settings = CloudWatch;
+
+    /// One that is under way may still be accepted: sent again, it would be counted twice.
+    const LATE_MAX: Duration = Duration::from_secs(1);
+
+    const LAST_MAX: Duration = LAST_TIMEOUT;
+
+    const ACTION: &'static str = "Metrics are sent to CloudWatch";
+
+    fn schedule(settings: &CloudWatch) -> Option<Schedule> {
+        let CloudWatch { interval, max_interval, timeout, .. } = *settings;
+        settings.enabled.then_some(Schedule { interval, max_interval, timeout })
+    }
+
+    async fn begin(&mut self, settings: &Arc<CloudWatch>) {
+        let (count, interval) = (settings.metrics.len(), format_duration(settings.interval));
+        info!("Sending {count} metrics to CloudWatch ({}) every {interval}", settings.namespace);
+        if let Some(previous) = self.previous.replace(Arc::clone(settings)) {
+            self.begin_with_new(&previous, settings).await;
+        }
+        // It has the region and the address of the settings before.
+        self.client = None;
+    }
+
+    fn end(&mut self, settings: &Arc<CloudWatch>) {
+        self.previous = Some(Arc::clone(settings));
+        (self.accepted, self.failing) = (Accepted::default(), None);
+    }
+
+    async fn send(&mut self, settings: &Arc<CloudWatch>, limit: Duration) -> bool {
+        self.send_all(settings, limit).await
+    }
+
+    fn status(&self) -> &PushStatus {
+        &self.status
+    }
 }

@@ -1,10 +1,8 @@
 //! One request with a page of metrics.
 
-use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, InvalidHeaderValue};
 use http::{HeaderValue, StatusCode};
 use hub::{MemoryCharge, MemoryKind, TenantMemory};
@@ -13,6 +11,7 @@ use secrecy::ExposeSecret;
 use settings::MetricsPush;
 
 use crate::outgoing::NoTrustStore;
+use crate::telemetry::compression::{GZIP, gzip};
 
 /// The label of the process, as a scrape has it.
 const INSTANCE: &str = "instance";
@@ -54,13 +53,10 @@ impl PushedPage {
         if !push.compress {
             return Self { encoding: None, body: page.into_bytes(), charge };
         }
-        // Level 1: a page has the same words in every line, so that more work saves little.
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        let written = gzip.write_all(page.as_bytes()).and_then(|()| gzip.finish());
-        let body = written.expect("a vector takes everything");
+        let body = gzip(page.as_bytes());
         drop(page);
         charge.resize(body.capacity());
-        Self { encoding: Some("gzip"), body, charge }
+        Self { encoding: Some(GZIP), body, charge }
     }
 }
 
@@ -69,12 +65,14 @@ pub(super) struct Template<'a> {
     pub(super) push: &'a MetricsPush,
     /// The label `instance`, unless the settings have one.
     pub(super) instance: &'a str,
+    /// How long each may take.
+    pub(super) timeout: Duration,
 }
 
 impl Template<'_> {
     /// Sends a page, once. It is charged until the request has ended.
     pub(super) async fn send(&self, client: &Client, page: PushedPage) -> Result<(), PushError> {
-        let request = client.post(self.url()?).timeout(self.push.timeout).header(CONTENT_TYPE, "text/plain");
+        let request = client.post(self.url()?).timeout(self.timeout).header(CONTENT_TYPE, "text/plain");
         let request = self.authorized(request)?;
         let PushedPage { encoding, body, charge } = page;
         let request = match encoding {
@@ -125,7 +123,9 @@ mod tests {
     fn a_password_in_the_address_is_left_out_beside_one_of_its_own() {
         let url = Some("https://ann:secret@a.example/import".into());
         let mut push = MetricsPush { enabled: true, url, ..MetricsPush::default() };
-        let url = |push: &MetricsPush| Template { push, instance: "one" }.url().expect("an address");
+        let url = |push: &MetricsPush| {
+            Template { push, instance: "one", timeout: Duration::ZERO }.url().expect("an address")
+        };
         assert_eq!((url(&push).username(), url(&push).password()), ("ann", Some("secret")));
         push.auth = Some("another".into());
         assert_eq!((url(&push).username(), url(&push).password()), ("", None));
@@ -139,7 +139,10 @@ mod tests {
             ..MetricsPush::default()
         };
         let url = |push: &MetricsPush| {
-            Template { push, instance: "host:8080" }.url().expect("an address").to_string()
+            Template { push, instance: "host:8080", timeout: Duration::ZERO }
+                .url()
+                .expect("an address")
+                .to_string()
         };
         assert_eq!(url(&push), "https://a.example/import?key=k&extra_label=instance%3Dhost%3A8080");
         push.extra_labels = [("env", "a&b"), ("instance", "one")].map(|(k, v)| (k.into(), v.into())).into();
