@@ -13,6 +13,7 @@ mod queue_memory;
 mod readiness;
 mod reloading;
 mod socket_buffers;
+mod sockets;
 mod store_status;
 
 pub use authentication::{Authenticated, AuthenticationError, NotAuthenticated};
@@ -25,10 +26,10 @@ pub use queue_memory::{bus_queue_bounds, queue_memory};
 pub use readiness::Readiness;
 pub use reloading::{ChangedKeys, Outcome, Reload, Reloading, SettingsStatus};
 pub use socket_buffers::{BufferGrant, SocketBuffers};
+pub use sockets::SPARE_SOCKETS;
 pub use store_status::{MigrationCounts, StoreState, StoreStatus};
 
-use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -40,18 +41,18 @@ use parking_lot::Mutex;
 use settings::{CloudWatch, MetricsPush, Settings};
 use tokio::sync::watch;
 
-use crate::addresses;
 use crate::auth::jwks::JwksSources;
 use crate::auth::{Operators, UnverifiedCallers};
 use crate::bus::{ClusterLink, Connectivity};
-use crate::permit::{Permit, Permits};
+use crate::permit::Permits;
 use crate::store::{EncryptionKeys, StoreKind, TenantStore};
-use crate::telemetry::export_status::Exports;
+use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::fan_out::Exporter;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::prometheus::Prometheus;
+use crate::telemetry::push_status::PushStatus;
 use crate::telemetry::reports::Reports;
-use crate::telemetry::traces::{SpanCounters, Traces};
+use crate::telemetry::traces::{ReportTraces, Traces};
 use crate::tenants::{Registry, SourceUnavailable, StoredTenants, Tenant, UnknownHost};
 use crate::workers::Offload;
 
@@ -113,9 +114,6 @@ pub struct Node {
     pub reports: Reports,
 }
 
-/// Sockets beyond the WebSocket limit, for health checks, HTTP and refusals.
-pub const SPARE_SOCKETS: usize = 1_024;
-
 impl Node {
     /// A node without clients. Its keys are fetched by `jwks`; its metrics go to Prometheus' page and to `exporters`. It
     /// accepts no more connections than there are `open_files` for.
@@ -153,16 +151,12 @@ impl Node {
         let memory = MemoryBudget::new(for_clients, settings.server.max_memory_percent_per_tenant);
         metrics.line_limits.apply(&settings.telemetry);
         let id = NodeId::random();
-        let spans = SpanCounters {
-            sent: metrics.node.trace_spans_sent.clone(),
-            dropped: metrics.node.trace_spans_dropped.clone(),
-        };
-        let exports = Exports::default();
-        let traces = Traces::start(&settings.telemetry.traces, &id.to_string(), (spans, &exports.traces))?;
+        let reports = metrics.reports(None);
+        let reported = (&metrics.spans, report_traces(&reports));
+        let traces = Traces::start(&settings.telemetry.traces, &id.to_string(), reported)?;
         let tenants = Registry::new(&settings, jwks, (&metrics, &memory));
         let stored_tenants = StoredTenants::register(store, keys, settings.store.timeout, &tenants);
         stored_tenants.expect(settings.seed.tenant_with_key());
-        let reports = metrics.reports(None);
         let operators =
             Operators::new(&settings.admin, &settings.auth, &settings.seed).reporting_to(&reports);
         let hub = HubBuilder::new(settings.presence.coalesce);
@@ -272,79 +266,6 @@ impl Node {
         self.tenants.for_request(headers, uri, unknown_host).await
     }
 
-    /// A permit for one more TCP connection, if there is one.
-    pub fn acquire_socket(&self) -> Option<Permit> {
-        self.sockets.acquire(self.max_sockets())
-    }
-
-    /// A permit for one more TCP connection of those reserved for health checks, if there is one.
-    pub fn acquire_reserved_socket(&self) -> Option<Permit> {
-        self.reserved_sockets.acquire(self.settings().server.reserved_sockets.get())
-    }
-
-    /// A permit for one more TCP connection of the internal listener, if there is one.
-    pub fn acquire_internal_socket(&self) -> Option<Permit> {
-        self.internal_sockets.acquire(self.settings().server.internal.max_connections.get())
-    }
-
-    /// What `client` counts as in limits per address; `None` if they do not apply to it.
-    pub fn client_network(&self, client: IpAddr) -> Option<IpAddr> {
-        let settings = self.settings();
-        let is_limited = !settings.server.is_unlimited(client.to_canonical());
-        is_limited.then(|| addresses::prefix(client, settings.server.ipv6_prefix_length))
-    }
-
-    /// Maximum of TCP connections that are not WebSockets from one address (`server.max_sockets_per_address`).
-    pub fn max_sockets_per_address(&self) -> NonZeroUsize {
-        let max = self.settings().server.max_sockets_per_address;
-        let of_others = self.max_sockets().saturating_sub(self.connections());
-        max.or(NonZeroUsize::new(of_others / 4)).unwrap_or(NonZeroUsize::MIN)
-    }
-
-    fn max_sockets(&self) -> usize {
-        let wanted = self.settings().server.max_connections.get().saturating_add(SPARE_SOCKETS);
-        wanted.min(self.socket_files())
-    }
-
-    /// Maximum of WebSockets. If there are too few descriptors for them, a quarter of the sockets is left to HTTP.
-    fn max_connections(&self) -> usize {
-        let files = self.socket_files();
-        self.settings().server.max_connections.get().min(files - SPARE_SOCKETS.min(files / 4))
-    }
-
-    /// Descriptors for sockets other than the reserved ones and those of the internal listener.
-    fn socket_files(&self) -> usize {
-        self.open_files.sockets(self.settings().server.extra_sockets())
-    }
-
-    /// Whether there is room for one more WebSocket.
-    pub fn has_room_for_connection(&self) -> bool {
-        self.connections.in_use() < self.max_connections()
-    }
-
-    /// A permit for one more WebSocket, if there is one.
-    pub fn acquire_connection(&self) -> Option<Permit> {
-        self.connections.acquire(self.max_connections())
-    }
-
-    /// How many WebSockets a tenant may have while one that it is about to get is counted
-    /// (`server.max_connections_percent_per_tenant`).
-    pub fn max_connections_of_tenant(&self) -> usize {
-        let others_and_its = self.connections().saturating_sub(1);
-        let free = self.max_connections().saturating_sub(others_and_its);
-        hub::share(free, self.settings().server.max_connections_percent_per_tenant)
-    }
-
-    /// Open TCP connections.
-    pub fn open_sockets(&self) -> usize {
-        self.sockets.in_use() + self.reserved_sockets.in_use() + self.internal_sockets.in_use()
-    }
-
-    /// Open TCP connections to the internal listener.
-    pub fn internal_sockets(&self) -> usize {
-        self.internal_sockets.in_use()
-    }
-
     /// Notes the address of the internal listener.
     pub fn note_internal_address(&self, address: SocketAddr) {
         self.internal_address.get_or_init(|| address);
@@ -353,11 +274,6 @@ impl Node {
     /// The address of the internal listener, if there is one, with the port that the system chose if the settings left it open.
     pub fn internal_address(&self) -> Option<SocketAddr> {
         self.internal_address.get().copied()
-    }
-
-    /// Open WebSockets.
-    pub fn connections(&self) -> usize {
-        self.connections.in_use()
     }
 
     /// Whether load balancers should send clients here.
@@ -383,6 +299,12 @@ impl Node {
     fn is_store_known(&self) -> bool {
         self.stored_tenants.kind() != StoreKind::Postgres || self.store.status().usable.is_some()
     }
+}
+
+/// What reports that spans could not be sent.
+fn report_traces(reports: &Reports) -> ReportTraces {
+    let reports = reports.clone();
+    Arc::new(move |text| reports.record(Code::TracesFailed.at(Scope::Log), text))
 }
 
 /// Passes settings on to what waits for changes of them.
