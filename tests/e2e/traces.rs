@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::{
     Accepts, Certificate, Client, Dialect, Frame, Postgres, ReceivedSpan, Request, SpanReceiver, Token,
-    World, eventually,
+    TokenIssuer, World, eventually,
 };
 use hub::Bounds;
 use realtime_server::bus::Broker;

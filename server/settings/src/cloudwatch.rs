@@ -40,8 +40,8 @@ pub struct CloudWatch {
 
     /// The metrics that are sent, under the names that they have at `/metrics`. Labels in braces are dimensions; the series of all
     /// others are added up, and those of tenants are values of one metric if they are gauges: the maximum is that of one tenant.
-    /// Those named first are sent first. Every metric costs money. The default is what the alarms in `infra/monitoring/cloudwatch-alarms.json` need, and what clients
-    /// do.
+    /// Those named first are sent first. Every metric costs money. The default is what the alarms in
+    /// `infra/monitoring/cloudwatch-alarms.json` need, and what clients do.
     #[schemars(extend("x-reload" = "live", "x-commas" = true))]
     pub metrics: Vec<MetricChoice>,
 
@@ -138,7 +138,6 @@ const METRICS: [&str; 47] = [
     "realtime_channel_global_output_bytes",
     "realtime_channel_global_presence_events",
     "realtime_cloudwatch_failures_total",
-    "realtime_cloudwatch_left_out",
     "realtime_connections_global_connected",
     "realtime_http_request_duration_seconds",
     "realtime_limits_refused_total",

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::node::Node;
 use crate::telemetry::export_status::{ExportResults, ExportStatus};
-use crate::telemetry::push::shown;
+use crate::telemetry::shown_address::shown;
 
 /// Each of them, with the numbers that it has counted since the start, by their keys and metrics.
 const PUSHED: [(&str, &str); 2] = [

@@ -12,8 +12,6 @@ use super::exporters::exporters;
 use crate::bus::ResyncProgress;
 use crate::node::Node;
 use crate::response::JSON;
-use crate::telemetry::push_status::PushResults;
-use crate::telemetry::shown_address::shown;
 use crate::tenants::{ChangesStatus, DatabaseStatus, TenantStatus};
 use crate::version::{COMMIT, VERSION};
 

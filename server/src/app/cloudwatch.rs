@@ -14,7 +14,7 @@ pub(super) async fn run(node: Arc<Node>, stop: CancellationToken) {
         measured.sample_metrics();
         MetricsSample::of(&measured.prometheus, settings)
     });
-    let reported = (&node.cloudwatch_status, &node.metrics, &node.reports);
+    let reported = (&node.exports.cloudwatch, &node.metrics, &node.reports);
     let exporter = CloudWatchExporter::new(measure, &node.common_memory, reported);
     exporter.run(node.cloudwatch(), stop).await;
 }

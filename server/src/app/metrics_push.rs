@@ -15,7 +15,7 @@ pub(super) async fn run(node: Arc<Node>, address: SocketAddr, stop: Cancellation
         rendered.sample_metrics();
         rendered.prometheus.render_apart()
     });
-    let reported = (&node.push_status, &node.metrics, &node.reports);
+    let reported = (&node.exports.push, &node.metrics, &node.reports);
     let pusher = MetricsPusher::new(instance(address), render, &node.common_memory, reported);
     pusher.run(node.metrics_push(), stop).await;
 }

@@ -19,7 +19,6 @@ mod periodic;
 pub mod process;
 pub mod prometheus;
 pub mod push;
-pub mod push_status;
 pub mod reference;
 pub mod reports;
 pub mod request_context;

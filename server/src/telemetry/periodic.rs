@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::export_status::ExportStatus;
 use super::intervals::{Intervals, LAST_TIMEOUT};
-use super::push_status::PushStatus;
 
 /// When something is sent.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,7 @@ pub(super) trait PeriodicSender {
     fn send(&mut self, settings: &Arc<Self::Settings>, limit: Duration) -> impl Future<Output = bool> + Send;
 
     /// How it goes, as operators see it.
-    fn status(&self) -> &PushStatus;
+    fn status(&self) -> &ExportStatus;
 }
 
 /// Sends until `stop`, and once more then.

@@ -28,10 +28,10 @@ use self::client::{CloudWatchClient, PutError};
 use self::growth::{Accepted, Growth};
 pub use self::sample::{CloudWatchMetric, MetricsSample};
 use super::codes::{Code, Scope};
+use super::export_status::ExportStatus;
 use super::intervals::LAST_TIMEOUT;
 use super::metrics::Metrics;
 use super::periodic::{self, PeriodicSender, Schedule};
-use super::push_status::PushStatus;
 use super::reports::Reports;
 
 /// Measures what the settings choose.
@@ -60,7 +60,7 @@ impl CloudWatchExporter {
     pub fn new(
         measure: MeasureMetrics,
         memory: &Arc<TenantMemory>,
-        (status, metrics, reports): (&Arc<PushStatus>, &Arc<Metrics>, &Reports),
+        (status, metrics, reports): (&Arc<ExportStatus>, &Arc<Metrics>, &Reports),
     ) -> Self {
         Self {
             measure,
@@ -187,7 +187,7 @@ impl PeriodicSender for CloudWatchExporter {
         self.send_all(settings, limit).await
     }
 
-    fn status(&self) -> &PushStatus {
+    fn status(&self) -> &ExportStatus {
         &self.status
     }
 }

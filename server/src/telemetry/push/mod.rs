@@ -17,9 +17,9 @@ use tracing::info;
 
 use self::request::{PushError, PushedPage, Template};
 use super::codes::{Code, Scope};
+use super::export_status::ExportStatus;
 use super::metrics::Metrics;
 use super::periodic::{self, PeriodicSender, Schedule};
-use super::push_status::PushStatus;
 use super::reports::Reports;
 use super::shown_address::shown;
 use crate::outgoing::{OutgoingClient, RequestKind, with_sources};
@@ -120,7 +120,7 @@ impl PeriodicSender for MetricsPusher {
         self.push_all(settings, limit).await
     }
 
-    fn status(&self) -> &PushStatus {
+    fn status(&self) -> &ExportStatus {
         &self.status
     }
 }

@@ -2,8 +2,7 @@
 
 use http::HeaderMap;
 
-use super::{ReportTraces, SpanName};
-use crate::telemetry::span_metrics::SpanMetrics;
+use super::{SpanName, SpanResults};
 
 /// There are no spans to identify.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +73,7 @@ impl NoTraces {
     pub fn start(
         settings: &settings::Traces,
         _instance: &str,
-        _reported: (&SpanMetrics, ReportTraces),
+        _results: SpanResults<'_>,
     ) -> anyhow::Result<Self> {
         check(settings).map_err(|(_key, error)| error)?;
         Ok(Self)

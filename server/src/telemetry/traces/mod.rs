@@ -46,11 +46,14 @@ pub use self::span_name::SpanName;
 use std::fmt;
 use std::sync::Arc;
 
+use super::export_status::ExportStatus;
+use super::span_metrics::SpanMetrics;
+
 /// Reports that spans could not be sent, and why.
 pub type ReportTraces = Arc<dyn Fn(fmt::Arguments<'_>) + Send + Sync>;
 
-/// Where it is noted how sending spans goes.
-type SpanResults<'a> = (SpanCounters, &'a Arc<ExportStatus>);
+/// Where it is counted, noted and reported how sending spans goes.
+type SpanResults<'a> = (&'a SpanMetrics, &'a Arc<ExportStatus>, ReportTraces);
 
 /// The attribute of the tenant that a span belongs to, as in log lines.
 pub const TENANT: &str = "external_id";

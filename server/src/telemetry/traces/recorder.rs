@@ -14,8 +14,7 @@ use super::exporter;
 use super::queue::SpanQueue;
 use super::sampler::LiveSampler;
 use super::sender::SpanSender;
-use super::{ReportTraces, SpanName, TraceContext, TraceSpan};
-use crate::telemetry::span_metrics::SpanMetrics;
+use super::{SpanName, SpanResults, TraceContext, TraceSpan};
 use crate::version::VERSION;
 
 /// The name of a server that the settings give none: upstream's.
@@ -42,7 +41,7 @@ impl Traces {
     pub fn start(
         settings: &settings::Traces,
         instance: &str,
-        (metrics, report): (&SpanMetrics, ReportTraces),
+        (metrics, status, report): SpanResults<'_>,
     ) -> anyhow::Result<Self> {
         if !settings.is_on() {
             return Ok(Self::default());
@@ -50,7 +49,8 @@ impl Traces {
         let collector = exporter::collector(settings).map_err(|(_key, error)| error)?;
         let (queue, ended) = SpanQueue::new(settings.queue_spans.get(), metrics.clone());
         let resource = resource(settings, instance);
-        let sender = SpanSender::new(settings, collector, (&resource).into(), ended, (metrics, report));
+        let sender =
+            SpanSender::new(settings, collector, (&resource).into(), ended, (metrics, status, report));
         let sampler = LiveSampler::new(settings);
         // Whatever the builder is not given, it reads from the environment: the sampler, the limits, the resource.
         let provider = SdkTracerProvider::builder()

@@ -18,9 +18,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::ReportTraces;
 use super::collector::Collector;
 use super::queue::EndedSpans;
+use super::{ReportTraces, SpanResults};
+use crate::telemetry::export_status::ExportStatus;
 use crate::telemetry::intervals::{Intervals, LAST_TIMEOUT};
 use crate::telemetry::shown_address::shown;
 use crate::telemetry::span_metrics::{DroppedSpans, SpanMetrics};
@@ -38,6 +39,7 @@ pub(super) struct SpanSender {
     interval: Duration,
     intervals: Intervals,
     metrics: SpanMetrics,
+    status: Arc<ExportStatus>,
     report: ReportTraces,
     /// Spans in the present request.
     under_way: u64,
@@ -51,7 +53,7 @@ impl SpanSender {
         collector: Collector,
         resource: ResourceAttributesWithSchema,
         ended: EndedSpans,
-        (metrics, report): (&SpanMetrics, ReportTraces),
+        (metrics, status, report): SpanResults<'_>,
     ) -> Self {
         let target = shown(&settings.target());
         info!("Sending traces to {target} every {}", format_duration(settings.interval));
@@ -65,6 +67,7 @@ impl SpanSender {
             interval: settings.interval,
             intervals: Intervals::new(settings.interval, settings.max_interval),
             metrics: metrics.clone(),
+            status: Arc::clone(status),
             report,
             under_way: 0,
             is_rejecting: false,
@@ -126,6 +129,8 @@ impl SpanSender {
             Err(error) => error,
         };
         self.metrics.count_dropped(DroppedSpans::RequestFailed, spans);
+        self.status.note_error(error.to_string());
+        self.status.note_failure();
         let is_first = !self.intervals.has_failed();
         self.intervals.failed();
         // The spans of further failures are counted; the log has the first one, and the end.
@@ -137,6 +142,7 @@ impl SpanSender {
 
     /// Notes that the collector has accepted a request, and how many of its spans it has rejected nevertheless.
     fn accepted(&mut self, spans: u64, partly: Option<ExportTracePartialSuccess>) {
+        self.status.note_success();
         if let Some(failures) = self.intervals.succeeded() {
             info!("Traces are sent again, after {failures} failures");
         }
