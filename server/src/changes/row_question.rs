@@ -53,6 +53,8 @@ pub(super) struct RowQuestion<'a> {
     visibility_wait: VisibilityWait<'a>,
     /// When it was found that others cannot see the transactions yet.
     early_since: Option<Instant>,
+    /// Whether changes have waited for these transactions in an outage. A commit that waits for no standby is early for a moment too.
+    has_waited: bool,
 }
 
 impl<'a> RowQuestion<'a> {
@@ -60,7 +62,13 @@ impl<'a> RowQuestion<'a> {
         (table, transactions): (&'a ChangeTable, &'a [u32]),
         visibility_wait: VisibilityWait<'a>,
     ) -> Self {
-        Self { table: Cow::Borrowed(table), transactions, visibility_wait, early_since: None }
+        Self {
+            table: Cow::Borrowed(table),
+            transactions,
+            visibility_wait,
+            early_since: None,
+            has_waited: false,
+        }
     }
 
     /// It has an answer: others can see the transactions of the rows. If they always could, those for which changes have waited before
@@ -68,7 +76,7 @@ impl<'a> RowQuestion<'a> {
     pub(super) async fn end(self, database: &TenantDatabase) {
         let hidden = self.visibility_wait.hidden;
         let are_visible = match hidden.to_look_at(Instant::now()) {
-            _ if self.early_since.is_some() => true,
+            _ if self.has_waited => true,
             // A failure is reported, and it is looked again.
             Some(transactions) => database.are_visible(&transactions).await == Ok(true),
             None => false,
@@ -103,7 +111,9 @@ impl<'a> RowQuestion<'a> {
         let early_since = *self.early_since.get_or_insert_with(Instant::now);
         if early_since.elapsed() < EARLY_MAX.min(longest) {
             sleep(EARLY_POLL).await;
-        } else if !hidden.wait(self.transactions, EARLY_POLL, longest).await {
+        } else if hidden.wait(self.transactions, EARLY_POLL, longest).await {
+            self.has_waited = true;
+        } else {
             let reason = "a transaction in the log does not become visible";
             return Err(DatabaseFailure::new(Code::RlsPolicyError, reason));
         }
