@@ -88,21 +88,23 @@ async fn compare(
     };
     database.tenant.metrics.database().changes_comparisons.increment(questions.len() as u64);
     let (mut slow, mut slow_places, now) = (HashSet::new(), HashMap::new(), Instant::now());
-    let mut new_in_time = HashMap::new();
+    let mut in_time: HashMap<_, Vec<_>> = HashMap::new();
     for ((filter, _, places), result) in asked.into_iter().zip(found) {
         if note(database, filter, &result, excluded) {
             slow.insert(filter);
+            // It may have answered in time for another row.
+            in_time.remove(filter);
         }
         if slow.contains(filter) {
             slow_places.extend(places.iter().map(|place| (*place, filter)));
         } else if !matches!(result, Err(NotCompared::TooSlow | NotCompared::Unasked))
             && let Some(key) = excluded.in_time.renew(filter, now)
         {
-            new_in_time.extend(places.iter().map(|place| (*place, key)));
+            in_time.entry(filter).or_default().extend(places.iter().map(|place| (*place, key)));
         }
         places.iter().for_each(|place| results[*place].clone_from(&result));
     }
-    note_in_time(matches, &new_in_time, excluded);
+    note_in_time(matches, &in_time.into_values().flatten().collect(), excluded);
     note_sources(database, (changes, matches), (&slow_places, max_slow), excluded);
     Ok(results)
 }
