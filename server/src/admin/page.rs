@@ -1,9 +1,10 @@
 //! A page that may be large because it has a part for each tenant, at a path that many clients may request at once.
 //!
-//! One thread at a time renders it, of those with a lower priority than the workers (`workers/offload.rs`). A client that does not read its response keeps a whole page in memory, which it shares
-//! with those that got the same one. So only some responses may be unread at once, and of few pages, and one may be closed for
-//! another (`unread.rs`). A request that finds no room waits for some. Rendering may take a tenth of one processor's time.
-//! While that is used up, or too many pages are unread, the newest one is sent again.
+//! One thread at a time renders it, of those with a lower priority than the workers (`workers/offload.rs`). A client that does
+//! not read its response keeps a whole page in memory, which it shares with those that got the same one. So only some responses
+//! may be unread at once, and of few pages, and one may be closed for another (`unread.rs`). A request that finds no room waits
+//! for some. Rendering may take a tenth of one processor's time. While that is used up, or too many pages are unread, the newest
+//! one is sent again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use hub::{MemoryCharge, MemoryKind, Party};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Mutex;
 use tokio::task::JoinError;
 
@@ -39,7 +41,7 @@ pub(super) struct Page {
     newest: Arc<Mutex<Newest>>,
 }
 
-/// Locked by the thread that renders.
+/// Locked while it is rendered.
 struct Newest {
     text: Option<Arc<Text>>,
     time: TokenBucket,
@@ -143,15 +145,21 @@ impl Newest {
     }
 
     fn render(&mut self, node: &Node, render: fn(&Node) -> String) -> Arc<Text> {
-        let started = Instant::now();
+        let (rendered_at, before) = (Instant::now(), processor_time());
         // Not kept beside the new one.
         self.text = None;
         let bytes = render(node);
         let _charge = node.common_memory.charge(MemoryKind::Sending, bytes.capacity());
-        let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.time.overdraw(took + 1, started);
+        // Not the time that passes: on a busy machine the thread waits for the workers.
+        let took = u64::try_from(processor_time().saturating_sub(before).as_millis()).unwrap_or(u64::MAX);
+        self.time.overdraw(took.saturating_add(1), rendered_at);
         self.count += 1;
-        let text = Text { bytes, number: self.count, rendered_at: started, _charge };
+        let text = Text { bytes, number: self.count, rendered_at, _charge };
         Arc::clone(self.text.insert(Arc::new(text)))
     }
+}
+
+/// What the calling thread has used of a processor.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
