@@ -48,7 +48,8 @@ impl SpanQueue {
             return self.metrics.count_dropped(DroppedSpans::QueueFull, 1);
         }
         // All shares together are never more than the capacity, so there is room as long as spans are sent.
-        if self.ended.try_send(span).is_err() {
+        if let Err(error) = self.ended.try_send(span) {
+            self.shares.lock().give_back(tenant(&error.into_inner()), 1);
             self.metrics.count_dropped(DroppedSpans::Stopped, 1);
         }
     }
