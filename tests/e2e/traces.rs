@@ -214,12 +214,22 @@ async fn a_request_that_a_collector_cannot_accept_now_is_sent_again() {
         })
         .await;
         assert_eq!(world.send(Request::get("/nowhere")).await.status, 404);
-        receiver.wait_for_request().await;
-        receiver.accept(Accepts::Everything);
         receiver.wait_for(&["GET"]).await;
         assert_eq!(dropped(&world, "request_failed").await, 0.0, "{protocol:?}");
         world.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_collector_that_asks_to_wait_for_ages_is_sent_the_next_request() {
+    let receiver = SpanReceiver::http().await;
+    receiver.accept(Accepts::NothingForAges);
+    let world = World::with(to(&receiver)).await;
+    assert_eq!(world.send(Request::get("/nowhere")).await.status, 404);
+    eventually("the request is given up", async || dropped(&world, "request_failed").await > 0.0).await;
+    assert_eq!(world.send(Request::get("/nowhere")).await.status, 404);
+    receiver.wait_for(&["GET"]).await;
+    world.stop().await;
 }
 
 #[tokio::test]

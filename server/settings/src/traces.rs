@@ -46,7 +46,7 @@ pub struct Traces {
     #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true))]
     pub headers: Option<SecretString>,
 
-    /// How long one request may take, with up to two more attempts after 429, 502, 503 or 504, or such codes of gRPC.
+    /// How long one request may take, with up to two more attempts after 429, 502, 503 or 504, such codes of gRPC, or a refused connection.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "restart", "x-min" = "1ms", "x-max" = "1m"))]
     pub timeout: Duration,

@@ -141,16 +141,6 @@ impl SpanReceiver {
         self.shared.spans.borrow().clone()
     }
 
-    /// Waits for a request, whether or not it is accepted.
-    ///
-    /// # Panics
-    /// When there is none within [`WAIT_MAX`].
-    pub async fn wait_for_request(&self) {
-        let mut headers = self.shared.headers.subscribe();
-        let requested = headers.wait_for(|headers| !headers.is_empty());
-        timeout(WAIT_MAX, requested).await.expect("a request").expect("it runs");
-    }
-
     /// Waits until it has spans of all these names, and returns all that it has.
     ///
     /// # Panics
@@ -172,8 +162,10 @@ pub enum Accepts {
     Everything,
     /// It refuses all.
     Nothing,
-    /// It refuses all, and may accept the same later.
+    /// It refuses one, and accepts all after that.
     NothingNow,
+    /// The same, and asks to wait for as many seconds as 64 bits have.
+    NothingForAges,
     /// It accepts all requests, and rejects one span of each.
     AllButOne,
 }
@@ -234,7 +226,16 @@ async fn receive(
     let accepts = *shared.accepts.borrow();
     match accepts {
         Accepts::Nothing => return Ok(respond(transport, StatusCode::BAD_REQUEST, &[])),
-        Accepts::NothingNow => return Ok(respond(transport, StatusCode::SERVICE_UNAVAILABLE, &[])),
+        Accepts::NothingNow => {
+            shared.accepts.send_replace(Accepts::Everything);
+            return Ok(respond(transport, StatusCode::SERVICE_UNAVAILABLE, &[]));
+        }
+        Accepts::NothingForAges => {
+            shared.accepts.send_replace(Accepts::Everything);
+            let mut refusal = respond(transport, StatusCode::SERVICE_UNAVAILABLE, &[]);
+            refusal.headers_mut().insert("retry-after", HeaderValue::from(u64::MAX));
+            return Ok(refusal);
+        }
         Accepts::Everything | Accepts::AllButOne => {}
     }
     let message = match transport {

@@ -24,7 +24,7 @@ const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)
 /// Where spans are sent.
 pub(super) enum Collector {
     Http(HttpCollector),
-    Grpc(GrpcCollector),
+    Grpc(Box<GrpcCollector>),
 }
 
 impl Collector {
@@ -44,8 +44,9 @@ impl Collector {
             };
             let after = sent.as_ref().err().and_then(|error| error.retry_after);
             let wait = after.map(|after| after.max(backoff.next_wait()));
-            // It would not be answered in time.
-            let wait = wait.filter(|wait| attempts < ATTEMPTS_MAX && Instant::now() + *wait < deadline);
+            // It would not be answered in time. What the collector asks for may be any number of seconds.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let wait = wait.filter(|wait| attempts < ATTEMPTS_MAX && *wait < left);
             let Some(wait) = wait else { return sent };
             sleep(wait).await;
             attempts += 1;

@@ -66,7 +66,7 @@ pub(super) fn collector(settings: &Traces) -> Result<Collector, Unusable> {
         }
         OtlpProtocol::Grpc => {
             let endpoint = endpoint(settings, authorities)?;
-            Collector::Grpc(GrpcCollector::new(&endpoint, headers, settings.compression))
+            Collector::Grpc(Box::new(GrpcCollector::new(endpoint, headers, settings.compression)))
         }
     })
 }

@@ -19,21 +19,27 @@ use crate::outgoing::with_sources;
 
 /// A collector that is sent requests of gRPC.
 pub(super) struct GrpcCollector {
-    client: TraceServiceClient<Channel>,
+    endpoint: Endpoint,
+    compression: OtlpCompression,
     metadata: MetadataMap,
 }
 
 impl GrpcCollector {
-    /// The one at this endpoint. It is connected to when the first request is sent.
-    pub(super) fn new(endpoint: &Endpoint, headers: HeaderMap, compression: OtlpCompression) -> Self {
-        let client = TraceServiceClient::new(endpoint.connect_lazy())
+    /// The one at this endpoint.
+    pub(super) fn new(endpoint: Endpoint, headers: HeaderMap, compression: OtlpCompression) -> Self {
+        Self { endpoint, compression, metadata: MetadataMap::from_headers(headers) }
+    }
+
+    /// A client with a connection of its own, which begins with the first request: one whose peer has gone without a word would be
+    /// used again until the system gives it up.
+    fn client(&self) -> TraceServiceClient<Channel> {
+        let client = TraceServiceClient::new(self.endpoint.connect_lazy())
             .max_decoding_message_size(RESPONSE_BYTES_MAX)
             .accept_compressed(CompressionEncoding::Gzip);
-        let client = match compression {
+        match self.compression {
             OtlpCompression::None => client,
             OtlpCompression::Gzip => client.send_compressed(CompressionEncoding::Gzip),
-        };
-        Self { client, metadata: MetadataMap::from_headers(headers) }
+        }
     }
 
     /// Sends a request, once.
@@ -43,8 +49,7 @@ impl GrpcCollector {
     ) -> Result<ExportTraceServiceResponse, CollectorError> {
         let mut request = Request::new(request.clone());
         *request.metadata_mut() = self.metadata.clone();
-        // Clones share the connection.
-        let sent = self.client.clone().export(request).await;
+        let sent = self.client().export(request).await;
         sent.map(tonic::Response::into_inner).map_err(|status| CollectorError {
             text: text(&status),
             retry_after: may_succeed_later(status.code()).then_some(Duration::ZERO),

@@ -56,7 +56,11 @@ impl HttpCollector {
         };
         let client = self.client.get().map_err(|error| CollectorError::lasting(error.to_string()))?;
         let request = client.post(&self.url).headers(self.headers.clone()).body(body);
-        let failed = |error: reqwest::Error| CollectorError::lasting(with_sources(&error.without_url()));
+        let failed = |error: reqwest::Error| CollectorError {
+            // A collector that starts again listens in a moment.
+            retry_after: error.is_connect().then_some(Duration::ZERO),
+            text: with_sources(&error.without_url()),
+        };
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
         if !status.is_success() {
