@@ -66,9 +66,15 @@ resource "aws_ecs_service" "this" {
     aws_secretsmanager_secret_version.encryption_key,
   ]
 
-  # Scaling changes it.
   lifecycle {
+    # Scaling changes it.
     ignore_changes = [desired_count]
+
+    # After a rollback the service is stable too, with the task definition before, and the provider reports a success.
+    postcondition {
+      condition     = self.task_definition == aws_ecs_task_definition.server.arn
+      error_message = "The new tasks did not become healthy, and ECS has returned to the version before: the log group and `aws ecs describe-services` say why."
+    }
   }
 }
 

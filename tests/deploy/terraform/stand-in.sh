@@ -55,6 +55,6 @@ applied() {
     terraform init -backend=false >/dev/null
     terraform plan -no-color -out "$1/plan" >/dev/null
     terraform show -json "$1/plan" >"$1/plan.json"
-    PATH="$work/bin:$PATH" terraform apply -no-color "$1/plan"
+    PATH="$work/bin:$PATH" terraform apply -no-color "$1/plan" || return
     terraform show -json >"$1/state.json"
 }
