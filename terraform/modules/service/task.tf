@@ -131,6 +131,8 @@ resource "aws_ecs_task_definition" "server" {
   task_role_arn            = aws_iam_role.task.arn
   container_definitions    = jsonencode([local.server, local.settings])
   tags                     = var.tags
+  # A revision that is deregistered cannot be returned to, and a new one replaces it before the service has changed.
+  skip_destroy = true
 
   runtime_platform {
     operating_system_family = "LINUX"

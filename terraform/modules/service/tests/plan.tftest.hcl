@@ -46,6 +46,10 @@ run "stop" {
     condition     = one(aws_ecs_service.this.deployment_circuit_breaker).enable && one(aws_ecs_service.this.deployment_circuit_breaker).rollback
     error_message = "A version that does not start is not rolled back."
   }
+  assert {
+    condition     = aws_ecs_task_definition.server.skip_destroy
+    error_message = "The task definition that a rollback returns to is deregistered before the service has changed."
+  }
 }
 
 run "containers" {
