@@ -2,7 +2,8 @@
 # a failover; not a cluster with shards, which the server does not use. Nothing in it outlives the nodes, so there are no backups.
 
 locals {
-  port = 6379
+  port  = 6379
+  major = split(".", var.engine_version)[0]
 }
 
 resource "aws_elasticache_subnet_group" "this" {
@@ -12,8 +13,8 @@ resource "aws_elasticache_subnet_group" "this" {
 }
 
 resource "aws_elasticache_parameter_group" "this" {
-  name   = var.name
-  family = "valkey8"
+  name   = "${var.name}-valkey${local.major}"
+  family = "valkey${local.major}"
   tags   = var.tags
 
   # Presence has a lease; evicted earlier, clients would vanish from rooms. A full cache refuses instead, which is an alarm.
@@ -21,13 +22,18 @@ resource "aws_elasticache_parameter_group" "this" {
     name  = "maxmemory-policy"
     value = "noeviction"
   }
+
+  # Another version has another family. The cache uses the old group until it has the new one.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_elasticache_replication_group" "this" {
   replication_group_id       = var.name
   description                = "Messages between the nodes of ${var.name}"
   engine                     = "valkey"
-  engine_version             = "8.0"
+  engine_version             = var.engine_version
   node_type                  = var.node_type
   port                       = local.port
   num_cache_clusters         = var.nodes
@@ -42,7 +48,8 @@ resource "aws_elasticache_replication_group" "this" {
   at_rest_encryption_enabled = true
   kms_key_id                 = var.kms_key_arn
   apply_immediately          = true
-  auto_minor_version_upgrade = true
+  # A minor version that AWS installs differs from engine_version, and a lower version means another cache.
+  auto_minor_version_upgrade = false
   tags                       = var.tags
 }
 

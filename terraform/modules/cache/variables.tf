@@ -27,6 +27,16 @@ variable "clients" {
   default     = {}
 }
 
+variable "engine_version" {
+  description = "Version of Valkey, with its minor one. AWS does not upgrade it; a higher one is an upgrade in place, a lower one another cache."
+  type        = string
+  default     = "8.0"
+  validation {
+    condition     = can(regex("^(7\\.2|([89]|[1-9][0-9])\\.[0-9]+)$", var.engine_version))
+    error_message = "engine_version is a version of Valkey with its minor one, from 7.2 on, such as 8.0."
+  }
+}
+
 variable "node_type" {
   description = "Size of each node."
   type        = string

@@ -45,6 +45,29 @@ run "replication_group" {
   }
 }
 
+run "another_version" {
+  command = plan
+  variables {
+    engine_version = "9.0"
+  }
+  assert {
+    condition     = aws_elasticache_parameter_group.this.family == "valkey9" && aws_elasticache_replication_group.this.engine_version == "9.0"
+    error_message = "The parameters are of another version than the cache."
+  }
+  assert {
+    condition     = !tobool(aws_elasticache_replication_group.this.auto_minor_version_upgrade)
+    error_message = "AWS installs another version, and the next plan replaces the cache."
+  }
+}
+
+run "a_version_without_a_minor_one_is_refused" {
+  command = plan
+  variables {
+    engine_version = "8"
+  }
+  expect_failures = [var.engine_version]
+}
+
 run "a_name_with_two_hyphens_is_refused" {
   command = plan
   variables {
@@ -76,4 +99,3 @@ run "a_type_of_another_service_is_refused" {
   }
   expect_failures = [var.node_type]
 }
-
