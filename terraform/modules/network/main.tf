@@ -1,8 +1,21 @@
 # A network of its own for the server: in each zone a public subnet (load balancer, NAT), a private one (tasks, which reach
 # the internet through the NAT) and an isolated one (database and cache, which reach nothing).
 
+# Without the Local Zones and Wavelength Zones that an account has opted in to: they do not have all of the services that are used.
 data "aws_availability_zones" "available" {
   state = "available"
+
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
+
+  lifecycle {
+    postcondition {
+      condition     = length(self.names) >= var.zones
+      error_message = "The region has ${length(self.names)} availability zones, and zones is ${var.zones}."
+    }
+  }
 }
 
 locals {

@@ -30,6 +30,15 @@ run "subnets" {
   }
 }
 
+run "zones" {
+  command = plan
+
+  assert {
+    condition     = one(data.aws_availability_zones.available.filter).values == toset(["opt-in-not-required"])
+    error_message = "A Local Zone could be one of the zones."
+  }
+}
+
 run "the_smallest_network" {
   command = plan
   variables {
@@ -58,7 +67,7 @@ run "a_network_that_is_too_large_is_refused" {
   expect_failures = [var.cidr]
 }
 
-run "a_network_that_is_none_is_refused" {
+run "an_address_instead_of_a_network_is_refused" {
   command = plan
   variables {
     cidr = "10.0.0.0"
@@ -74,3 +83,10 @@ run "one_zone_is_refused" {
   expect_failures = [var.zones]
 }
 
+run "more_zones_than_the_region_has_are_refused" {
+  command = plan
+  variables {
+    zones = 4
+  }
+  expect_failures = [data.aws_availability_zones.available]
+}
