@@ -28,12 +28,12 @@ variable "clients" {
 }
 
 variable "engine_version" {
-  description = "Version of Aurora PostgreSQL; without a minor one that of AWS, which also upgrades it."
+  description = "Version of Aurora PostgreSQL, from 16 on; without a minor one that of AWS, which also upgrades it."
   type        = string
   default     = "16"
   validation {
-    condition     = can(regex("^(1[4-9]|[2-9][0-9])(\\.[0-9]+)?$", var.engine_version))
-    error_message = "engine_version is a version of PostgreSQL from 14 on, such as 16 or 16.8: the server knows no older one."
+    condition     = can(regex("^(1[6-9]|[2-9][0-9])(\\.[0-9]+)?$", var.engine_version))
+    error_message = "engine_version is a version of PostgreSQL from 16 on, such as 16 or 16.8: in an older one the role of the server, which has CREATEROLE, can set the password of the owner."
   }
 }
 

@@ -36,7 +36,7 @@ run "a_cluster_that_pauses_is_refused" {
   expect_failures = [var.min_capacity]
 }
 
-run "less_than_the_least_is_refused" {
+run "a_maximum_below_one_unit_is_refused" {
   command = plan
   variables {
     max_capacity = 0.5
@@ -47,7 +47,7 @@ run "less_than_the_least_is_refused" {
 run "an_old_version_is_refused" {
   command = plan
   variables {
-    engine_version = "13.9"
+    engine_version = "15.13"
   }
   expect_failures = [var.engine_version]
 }
@@ -76,7 +76,7 @@ run "no_instance_is_refused" {
   expect_failures = [var.instances]
 }
 
-run "no_backups_is_refused" {
+run "a_cluster_without_backups_is_refused" {
   command = plan
   variables {
     backup_days = 0
