@@ -42,6 +42,8 @@ resource "aws_rds_cluster" "this" {
   engine                          = "aurora-postgresql"
   engine_mode                     = "provisioned"
   engine_version                  = var.engine_version
+  allow_major_version_upgrade     = var.allow_major_version_upgrade
+  apply_immediately               = var.apply_immediately
   port                            = local.port
   database_name                   = var.database_name
   master_username                 = "postgres"
@@ -66,16 +68,16 @@ resource "aws_rds_cluster" "this" {
   }
 }
 
-# The first one writes; another one takes over when it fails.
+# The first one writes; another one takes over when it fails. They have the version of the cluster, which alone is upgraded.
 resource "aws_rds_cluster_instance" "this" {
   count                        = var.instances
   identifier                   = "${var.name}-${count.index}"
   cluster_identifier           = aws_rds_cluster.this.id
   engine                       = aws_rds_cluster.this.engine
-  engine_version               = aws_rds_cluster.this.engine_version
   instance_class               = "db.serverless"
   publicly_accessible          = false
   auto_minor_version_upgrade   = true
+  apply_immediately            = var.apply_immediately
   performance_insights_enabled = true
   copy_tags_to_snapshot        = true
   # Those with the same value as the writer are the first to take over.

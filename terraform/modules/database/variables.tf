@@ -37,6 +37,18 @@ variable "engine_version" {
   }
 }
 
+variable "allow_major_version_upgrade" {
+  description = "Whether another major `engine_version` is an upgrade, and not an error. The replication slots of the server have to be dropped before."
+  type        = bool
+  default     = false
+}
+
+variable "apply_immediately" {
+  description = "Whether a change that interrupts connections, such as another version, is made by the apply, and not in the next maintenance window."
+  type        = bool
+  default     = false
+}
+
 variable "database_name" {
   description = "Name of the database."
   type        = string

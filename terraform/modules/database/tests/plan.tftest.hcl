@@ -40,6 +40,10 @@ run "cluster" {
     error_message = "Backups are not kept for two weeks."
   }
   assert {
+    condition     = !aws_rds_cluster.this.allow_major_version_upgrade && !aws_rds_cluster.this.apply_immediately
+    error_message = "A change interrupts connections although nothing has asked for it."
+  }
+  assert {
     condition     = length(aws_rds_cluster_instance.this) == 2 && alltrue([for each in aws_rds_cluster_instance.this : each.instance_class == "db.serverless" && each.publicly_accessible == false && each.promotion_tier == 0])
     error_message = "There is no second instance that could take over, or one is public."
   }
