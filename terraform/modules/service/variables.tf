@@ -152,8 +152,8 @@ variable "max_connections" {
   type        = number
   default     = 16384
   validation {
-    condition     = var.max_connections >= 100 && var.max_connections <= 60000
-    error_message = "max_connections is from 100 to 60000: a task of Fargate has at most 65,535 open files, and some are for other purposes."
+    condition     = var.max_connections >= 100 && var.max_connections <= 50000
+    error_message = "max_connections is from 100 to 50000: a Network Load Balancer has ports for about 55,000 connections to a task, because it connects from addresses of its own."
   }
 }
 

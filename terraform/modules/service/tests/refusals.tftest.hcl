@@ -87,7 +87,7 @@ run "a_public_address_without_tls_is_refused" {
   expect_failures = [var.public_url]
 }
 
-run "proxy_headers_from_nowhere_is_refused" {
+run "proxy_headers_from_nowhere_are_refused" {
   command = plan
   variables {
     load_balancer = { security_group_id = "sg-1", cidrs = [] }
@@ -119,10 +119,10 @@ run "a_single_task_is_refused" {
   expect_failures = [var.tasks]
 }
 
-run "more_connections_than_files_is_refused" {
+run "more_connections_than_the_load_balancer_has_are_refused" {
   command = plan
   variables {
-    max_connections = 65535
+    max_connections = 50001
   }
   expect_failures = [var.max_connections]
 }
@@ -143,7 +143,7 @@ run "a_drain_without_a_delay_is_refused" {
   expect_failures = [var.drain]
 }
 
-run "pings_that_the_load_balancer_does_not_wait_for_is_refused" {
+run "pings_that_the_load_balancer_does_not_wait_for_are_refused" {
   command = plan
   variables {
     ping_interval = 350
@@ -167,7 +167,7 @@ run "looking_all_the_time_is_refused" {
   expect_failures = [var.settings_interval]
 }
 
-run "certificates_without_tls_is_refused" {
+run "certificates_without_tls_are_refused" {
   command = plan
   variables {
     database_ca_url = "http://example.com/ca.pem"
