@@ -89,8 +89,7 @@ module "service" {
 }
 
 module "observability" {
-  source      = "./modules/observability"
-  name        = local.name
-  alarms_file = "${path.module}/../infra/monitoring/cloudwatch-alarms.json"
-  dimensions  = module.service.dimensions
+  source     = "./modules/observability"
+  name       = local.name
+  dimensions = module.service.dimensions
 }

@@ -1,7 +1,7 @@
 # The alarms of infra/monitoring/cloudwatch-alarms.json, whose metrics the server sends itself, and the topic that receives them.
 
 locals {
-  data = jsondecode(file(var.alarms_file))
+  data = jsondecode(file(coalesce(var.alarms_file, "${path.module}/../../../infra/monitoring/cloudwatch-alarms.json")))
   # Those that need something which is not there would only ever be without data.
   present = concat(["bus"], var.tenant_databases ? ["tenant_databases"] : [])
   alarms = {

@@ -8,10 +8,11 @@ variable "name" {
 }
 
 variable "alarms_file" {
-  description = "The conditions of the alarms: infra/monitoring/cloudwatch-alarms.json of the version that runs."
+  description = "The conditions of the alarms: infra/monitoring/cloudwatch-alarms.json of the version that runs. Null: that of this repository."
   type        = string
+  default     = null
   validation {
-    condition     = can(jsondecode(file(var.alarms_file)).alarms)
+    condition     = var.alarms_file == null || can(jsondecode(file(var.alarms_file)).alarms)
     error_message = "alarms_file is the path of a file like infra/monitoring/cloudwatch-alarms.json."
   }
 }

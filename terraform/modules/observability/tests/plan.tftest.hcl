@@ -6,16 +6,15 @@ mock_provider "aws" {
 }
 
 variables {
-  name        = "example"
-  alarms_file = "../../../infra/monitoring/cloudwatch-alarms.json"
-  dimensions  = { service = "example" }
+  name       = "example"
+  dimensions = { service = "example" }
 }
 
 run "alarms" {
   command = plan
 
   assert {
-    condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([for alarm in jsondecode(file(var.alarms_file)).alarms : alarm.alert if try(alarm.requires, "") != "tls"])
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([for alarm in jsondecode(file("../../../infra/monitoring/cloudwatch-alarms.json")).alarms : alarm.alert if try(alarm.requires, "") != "tls"])
     error_message = "An alarm is missing. TLS ends at the load balancer, so those about the server's own are left out."
   }
   assert {
@@ -105,7 +104,7 @@ run "an_address_without_a_host_is_refused" {
   expect_failures = [var.emails]
 }
 
-run "too_many_dimensions_is_refused" {
+run "too_many_dimensions_are_refused" {
   command = plan
   variables {
     dimensions = { for index in range(21) : "d${index}" => "x" }
