@@ -3,8 +3,9 @@ terraform {
   required_version = ">= 1.11"
   required_providers {
     aws = {
-      source  = "hashicorp/aws"
-      version = "~> 6.0"
+      source = "hashicorp/aws"
+      # passwords_wo of a user needs 6.41; the other modules name the same version.
+      version = ">= 6.41, < 7"
     }
   }
 }
