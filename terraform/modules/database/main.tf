@@ -57,7 +57,7 @@ resource "aws_rds_cluster" "this" {
   copy_tags_to_snapshot           = true
   deletion_protection             = var.deletion_protection
   skip_final_snapshot             = false
-  final_snapshot_identifier       = "${var.name}-final"
+  final_snapshot_identifier       = "${var.name}-${var.final_snapshot_suffix}"
   enabled_cloudwatch_logs_exports = ["postgresql"]
   tags                            = var.tags
   depends_on                      = [aws_cloudwatch_log_group.this]

@@ -115,6 +115,16 @@ variable "deletion_protection" {
   default     = true
 }
 
+variable "final_snapshot_suffix" {
+  description = "End of the name of the snapshot that is made when the cluster is deleted. One of this name must not exist, or the deletion fails."
+  type        = string
+  default     = "final"
+  validation {
+    condition     = can(regex("^[a-z0-9]+(-[a-z0-9]+)*$", var.final_snapshot_suffix))
+    error_message = "final_snapshot_suffix has small letters, digits and single hyphens between them."
+  }
+}
+
 variable "kms_key_arn" {
   description = "Key that encrypts storage and the secret of the role. Null: those of AWS for the account."
   type        = string

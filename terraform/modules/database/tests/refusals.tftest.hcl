@@ -84,6 +84,14 @@ run "a_cluster_without_backups_is_refused" {
   expect_failures = [var.backup_days]
 }
 
+run "a_snapshot_without_a_name_of_its_own_is_refused" {
+  command = plan
+  variables {
+    final_snapshot_suffix = ""
+  }
+  expect_failures = [var.final_snapshot_suffix]
+}
+
 run "a_retention_that_does_not_exist_is_refused" {
   command = plan
   variables {
