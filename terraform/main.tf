@@ -80,7 +80,7 @@ module "service" {
   }
   database        = module.database.connection
   redis           = module.cache.connection
-  jwt_secret_arn  = var.jwt_secret_arn
+  jwt_secret      = var.jwt_secret_arn == null ? null : { arn = var.jwt_secret_arn }
   cpu             = local.size.task.cpu
   memory          = local.size.task.memory
   max_connections = local.size.task.max_connections

@@ -18,7 +18,7 @@ variable "image" {
 }
 
 variable "jwt_secret_arn" {
-  description = "The secret in Secrets Manager that signs the tokens of clients, one a line. Null: one is made."
+  description = "The secret in Secrets Manager that signs the tokens of clients, one a line, by its whole ARN. Null: one is made."
   type        = string
   default     = null
 }

@@ -23,6 +23,10 @@ resource "aws_iam_role" "task" {
   tags               = var.tags
 }
 
+locals {
+  secret_keys = concat(var.kms_key_arn[*], var.secret_kms_key_arns)
+}
+
 data "aws_iam_policy_document" "task" {
   statement {
     sid       = "Settings"
@@ -50,11 +54,11 @@ data "aws_iam_policy_document" "task" {
   }
 
   dynamic "statement" {
-    for_each = var.kms_key_arn[*]
+    for_each = length(local.secret_keys) > 0 ? [local.secret_keys] : []
     content {
-      sid       = "Key"
+      sid       = "Keys"
       actions   = ["kms:Decrypt"]
-      resources = [statement.value]
+      resources = statement.value
     }
   }
 }
@@ -130,11 +134,11 @@ data "aws_iam_policy_document" "migration" {
   }
 
   dynamic "statement" {
-    for_each = var.kms_key_arn[*]
+    for_each = length(local.secret_keys) > 0 ? [local.secret_keys] : []
     content {
-      sid       = "Key"
+      sid       = "Keys"
       actions   = ["kms:Decrypt"]
-      resources = [statement.value]
+      resources = statement.value
     }
   }
 }

@@ -2,7 +2,7 @@
 # while a task runs; a secret that signs tokens may have several lines, so that it can be rotated without an interruption.
 
 locals {
-  jwt_secret_arn = coalesce(var.jwt_secret_arn, one(aws_secretsmanager_secret.jwt[*].arn))
+  jwt_secret_arn = var.jwt_secret == null ? one(aws_secretsmanager_secret.jwt[*].arn) : var.jwt_secret.arn
   # File below /run/realtime → the secret, and what the file has before and after it (settings.sh).
   secret_files = {
     jwt               = { arn = local.jwt_secret_arn, around = [] }
@@ -19,7 +19,7 @@ data "aws_secretsmanager_random_password" "jwt" {
 }
 
 resource "aws_secretsmanager_secret" "jwt" {
-  count       = var.jwt_secret_arn == null ? 1 : 0
+  count       = var.jwt_secret == null ? 1 : 0
   name_prefix = "${var.name}-jwt-"
   description = "Signs the tokens of clients of ${var.name}; one secret a line"
   kms_key_id  = var.kms_key_arn
@@ -27,7 +27,7 @@ resource "aws_secretsmanager_secret" "jwt" {
 }
 
 resource "aws_secretsmanager_secret_version" "jwt" {
-  count                    = var.jwt_secret_arn == null ? 1 : 0
+  count                    = var.jwt_secret == null ? 1 : 0
   secret_id                = aws_secretsmanager_secret.jwt[0].id
   secret_string_wo         = data.aws_secretsmanager_random_password.jwt.random_password
   secret_string_wo_version = 1

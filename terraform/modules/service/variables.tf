@@ -105,13 +105,14 @@ variable "redis" {
   })
 }
 
-variable "jwt_secret_arn" {
-  description = "The secret that signs the tokens of clients, one a line. Null: one is made."
-  type        = string
+# An object, because the ARN of a secret that is made by the same apply is unknown in the plan, and whether there is one is not.
+variable "jwt_secret" {
+  description = "The secret that signs the tokens of clients, one a line, by its whole ARN: `{ arn = … }`. Null: one is made."
+  type        = object({ arn = string })
   default     = null
   validation {
-    condition     = var.jwt_secret_arn == null || can(regex("^arn:aws[a-z-]*:secretsmanager:", var.jwt_secret_arn))
-    error_message = "jwt_secret_arn is the ARN of a secret in Secrets Manager, or null for a new one. The secret itself does not belong here."
+    condition     = var.jwt_secret == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.jwt_secret.arn))
+    error_message = "jwt_secret.arn is the whole ARN of a secret in Secrets Manager, with the hyphen and the six characters at its end: IAM allows no other. The secret itself does not belong here."
   }
 }
 
@@ -227,6 +228,12 @@ variable "kms_key_arn" {
   description = "Key that encrypts secrets and logs; its policy allows CloudWatch Logs to use it. Null: those of AWS for the account."
   type        = string
   default     = null
+}
+
+variable "secret_kms_key_arns" {
+  description = "Keys of secrets that are encrypted with another one than `kms_key_arn`: that of `jwt_secret`, and those of the modules `database` and `cache`."
+  type        = list(string)
+  default     = []
 }
 
 variable "log_retention_days" {

@@ -127,11 +127,25 @@ run "a_secret_is_made_unless_one_is_given" {
 run "a_secret_that_is_given_is_used" {
   command = plan
   variables {
-    jwt_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given"
+    jwt_secret = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given-AbCdEf" }
   }
   assert {
-    condition     = length(aws_secretsmanager_secret.jwt) == 0 && output.jwt_secret_arn == "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given"
+    condition     = length(aws_secretsmanager_secret.jwt) == 0 && output.jwt_secret_arn == "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given-AbCdEf"
     error_message = "Another secret is used."
+  }
+}
+
+run "secrets_have_keys_of_their_own" {
+  command = plan
+  variables {
+    kms_key_arn         = "arn:aws:kms:eu-central-1:123456789012:key/tasks"
+    secret_kms_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/database"]
+  }
+  assert {
+    condition = alltrue([for document in [data.aws_iam_policy_document.task, data.aws_iam_policy_document.migration] :
+      one([for each in document.statement : each.resources if each.sid == "Keys"]) == toset(concat([var.kms_key_arn], var.secret_kms_key_arns))
+    ])
+    error_message = "A task cannot decrypt one of its secrets."
   }
 }
 

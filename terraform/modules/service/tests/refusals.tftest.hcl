@@ -98,9 +98,17 @@ run "proxy_headers_from_nowhere_are_refused" {
 run "a_secret_instead_of_its_name_is_refused" {
   command = plan
   variables {
-    jwt_secret_arn = "a-secret-of-more-than-thirty-two-bytes"
+    jwt_secret = { arn = "a-secret-of-more-than-thirty-two-bytes" }
   }
-  expect_failures = [var.jwt_secret_arn]
+  expect_failures = [var.jwt_secret]
+}
+
+run "a_secret_without_the_end_of_its_arn_is_refused" {
+  command = plan
+  variables {
+    jwt_secret = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given" }
+  }
+  expect_failures = [var.jwt_secret]
 }
 
 run "a_pair_that_fargate_does_not_have_is_refused" {
