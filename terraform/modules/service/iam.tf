@@ -40,6 +40,13 @@ data "aws_iam_policy_document" "task" {
     resources = [for secret in values(local.secret_files) : secret.arn]
   }
 
+  # It has no resources, and returns the secrets above alone.
+  statement {
+    sid       = "SecretsAtOnce"
+    actions   = ["secretsmanager:BatchGetSecretValue"]
+    resources = ["*"]
+  }
+
   # It has no resources; the namespace is what can be restricted.
   statement {
     sid       = "Metrics"

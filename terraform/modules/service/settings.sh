@@ -4,9 +4,19 @@
 # A file that differs is put in the place of the old one by a rename, so the server, which watches the folder, never reads half of
 # it. What cannot be fetched stays as it is, and is fetched again after the interval. After the first complete round there is a
 # file `complete`, for which the server waits.
+#
+# Each start of the AWS CLI takes about a second of CPU, of which a small task has half. So all secrets are one request, and are
+# fetched less often than the settings.
 set -u
 umask 022
 trap 'exit 0' TERM INT
+
+# Separators of ASCII, which no secret has: after an ARN, and after a secret.
+unit=$(printf '\037')
+record=$(printf '\036')
+# The secrets, and after them the errors.
+# shellcheck disable=SC2016  # The backquotes are those of JMESPath.
+query='join(`""`, [join(`""`, SecretValues[].join(`""`, [ARN, `"\u001f"`, SecretString, `"\u001e"`])), to_string(Errors)])'
 
 # place FILE: takes what was fetched, if it differs from what is there.
 place() {
@@ -21,11 +31,18 @@ settings() {
     aws s3api get-object --bucket "$BUCKET" --key "$KEY" "$FOLDER/.fetched" >/dev/null && place config.toml
 }
 
-# A line of $SECRETS has a file, a secret, and what is before and after it in the file: a password within an address.
+# A line of $SECRETS has a file, the ARN of a secret, and what is before and after it in the file: a password within an address.
 secrets() {
+    # shellcheck disable=SC2046  # Each ARN is an argument.
+    received=$(aws secretsmanager batch-get-secret-value --no-paginate --output text --query "$query" \
+        --secret-id-list $(echo "$SECRETS" | cut -d ' ' -f 2)) || return 1
     echo "$SECRETS" | while read -r file arn before after; do
-        secret=$(aws secretsmanager get-secret-value --secret-id "$arn" --query SecretString --output text) || exit 1
-        printf '%s%s%s\n' "$before" "$secret" "$after" >"$FOLDER/.fetched"
+        secret=${received#*"$arn$unit"}
+        if [ "$secret" = "$received" ]; then
+            echo "$file cannot be fetched: ${received##*"$record"}" >&2
+            exit 1
+        fi
+        printf '%s%s%s\n' "$before" "$(printf '%s' "${secret%%"$record"*}")" "$after" >"$FOLDER/.fetched"
         place "$file" || exit 1
     done
 }
@@ -37,8 +54,14 @@ certificates() {
     }
 }
 
+# due_secrets: once in $SECRETS_INTERVAL seconds, and after the interval again if they were not fetched.
+due_secrets() {
+    [ "$(date +%s)" -lt "$due" ] || { secrets && due=$(($(date +%s) + SECRETS_INTERVAL)); }
+}
+
+due=0
 while true; do
-    settings && secrets && certificates && touch "$FOLDER/complete"
+    settings && due_secrets && certificates && touch "$FOLDER/complete"
     sleep "$INTERVAL" &
     wait $!
 done

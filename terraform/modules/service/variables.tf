@@ -193,12 +193,22 @@ variable "namespace" {
 }
 
 variable "settings_interval" {
-  description = "Seconds between two looks at settings and secrets. Each look costs a request for each of them."
+  description = "Seconds between two looks at config.toml. Each is a start of the AWS CLI, about a second of CPU."
   type        = number
   default     = 30
   validation {
     condition     = var.settings_interval >= 5 && var.settings_interval <= 600
     error_message = "settings_interval is from 5 to 600 seconds."
+  }
+}
+
+variable "secrets_interval" {
+  description = "Seconds between two looks at the secrets, at the next look at config.toml."
+  type        = number
+  default     = 120
+  validation {
+    condition     = var.secrets_interval >= 30 && var.secrets_interval <= 3600
+    error_message = "secrets_interval is from 30 to 3600 seconds."
   }
 }
 
