@@ -1,5 +1,5 @@
 terraform {
-  # Write-only arguments, by which passwords stay out of the state, need 1.11.
+  # Write-only arguments need 1.11. The random values that they receive are in the first state and in its plan (docs/aws.md).
   required_version = ">= 1.11"
   required_providers {
     aws = {

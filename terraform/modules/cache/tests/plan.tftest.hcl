@@ -33,7 +33,7 @@ run "replication_group" {
   }
   assert {
     condition     = aws_elasticache_user.server.no_password_required != true && aws_elasticache_user.server.passwords == null
-    error_message = "The user has no password, or it is in the state."
+    error_message = "The user has no password, or the resource keeps it in the state."
   }
   assert {
     condition     = aws_elasticache_user.server.engine == aws_elasticache_replication_group.this.engine && aws_elasticache_user_group.this.engine == aws_elasticache_replication_group.this.engine

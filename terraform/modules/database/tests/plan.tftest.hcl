@@ -53,7 +53,7 @@ run "cluster" {
   }
   assert {
     condition     = aws_secretsmanager_secret_version.role.secret_string == null
-    error_message = "The password of the role is in the state."
+    error_message = "The resource keeps the password of the role in the state."
   }
   assert {
     condition     = output.connection.owner_password_arn == "arn:aws:secretsmanager:eu-central-1:123456789012:secret:owner"
