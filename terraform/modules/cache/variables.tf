@@ -58,7 +58,7 @@ variable "nodes" {
 }
 
 variable "kms_key_arn" {
-  description = "Key that encrypts what is stored. Null: those of AWS for the account."
+  description = "Key that encrypts what is stored. Null: the AWS managed key."
   type        = string
   default     = null
 }

@@ -126,7 +126,7 @@ variable "final_snapshot_suffix" {
 }
 
 variable "kms_key_arn" {
-  description = "Key that encrypts storage and the secret of the role. Null: those of AWS for the account."
+  description = "Key that encrypts storage and the secret of the role. Null: the AWS managed key."
   type        = string
   default     = null
 }

@@ -16,7 +16,7 @@ resource "aws_s3_bucket_public_access_block" "logs" {
   restrict_public_buckets = true
 }
 
-# The load balancer can write with the keys of S3, and not with those of AWS for the account.
+# The load balancer can write with the keys of S3, and not with the AWS managed key.
 resource "aws_s3_bucket_server_side_encryption_configuration" "logs" {
   bucket = aws_s3_bucket.logs.id
 

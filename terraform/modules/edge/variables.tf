@@ -3,7 +3,7 @@ variable "name" {
   type        = string
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,19}$", var.name)) && !endswith(var.name, "-") && !startswith(var.name, "internal-")
-    error_message = "name has 1 to 20 small letters, digits and hyphens, begins with a letter, ends with none of the hyphens, and does not begin with internal-."
+    error_message = "name has 1 to 20 small letters, digits and hyphens, begins with a letter, does not end with a hyphen, and does not begin with internal-."
   }
 }
 

@@ -62,7 +62,7 @@ resource "aws_sns_topic_subscription" "email" {
   endpoint  = each.value
 }
 
-# The key of AWS for topics cannot be used by alarms: they would change their state and notify of nothing.
+# The AWS managed key for topics cannot be used by alarms: they would change their state and notify of nothing.
 resource "aws_kms_key" "alarms" {
   description             = "Alarms of ${var.name}"
   enable_key_rotation     = true

@@ -4,7 +4,7 @@ output "url" {
 }
 
 output "arn" {
-  description = "The repository, for whom pulls from it."
+  description = "The repository, for IAM policies."
   value       = aws_ecr_repository.this.arn
 }
 

@@ -235,7 +235,7 @@ variable "database_ca_url" {
 }
 
 variable "kms_key_arn" {
-  description = "Key that encrypts secrets and logs; its policy allows CloudWatch Logs to use it. Null: those of AWS for the account."
+  description = "Key that encrypts secrets and logs; its policy allows CloudWatch Logs to use it. Null: the AWS managed key."
   type        = string
   default     = null
 }

@@ -29,7 +29,7 @@ run "one_subnet_is_refused" {
   expect_failures = [var.subnet_ids]
 }
 
-run "addresses_that_are_none_is_refused" {
+run "targets_that_are_no_networks_are_refused" {
   command = plan
   variables {
     target_cidrs = ["10.0.0.0"]
@@ -61,7 +61,7 @@ run "a_drain_that_is_over_too_early_is_refused" {
   expect_failures = [var.drain]
 }
 
-run "checks_that_are_too_frequent_is_refused" {
+run "checks_that_are_too_frequent_are_refused" {
   command = plan
   variables {
     health_check = { interval = 2, unhealthy_threshold = 2 }

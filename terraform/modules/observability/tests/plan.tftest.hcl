@@ -68,7 +68,7 @@ run "the_topic_has_a_key_that_alarms_may_use" {
 
   assert {
     condition     = aws_sns_topic.alarms.kms_master_key_id != "alias/aws/sns" && aws_kms_key.alarms.enable_key_rotation
-    error_message = "With the key of AWS for topics alarms notify of nothing."
+    error_message = "With the AWS managed key for topics alarms notify of nothing."
   }
 }
 
