@@ -79,7 +79,7 @@ pub struct Traces {
     /// Spans that may wait to be sent. Each tenant may have as many of them as it leaves free: half of all while no other has any.
     /// Further ones are dropped, and counted in `realtime_trace_spans_dropped_total`. While `exporter` is set, 2 KiB for each are taken
     /// from `server.memory_budget`, and twice as much for each of `batch_spans`.
-    #[schemars(extend("x-reload" = "restart"))]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-reload" = "restart"))]
     pub queue_spans: NonZeroUsize,
 
     /// Most spans of one request. As many are sent at once, without waiting for `interval`.

@@ -249,6 +249,13 @@ fn a_file_of_unknown_keys_is_checked_in_linear_time() {
     assert!(errors.contains("and 19900 more problems"), "{errors}");
 }
 
+// A channel for more than 2^61 spans panics, and memory is set aside for each.
+#[test]
+fn a_queue_of_more_spans_than_a_server_can_keep_is_refused() {
+    let errors = errors("[telemetry.traces]\nqueue_spans = 9223372036854775807", &[]);
+    assert!(errors.contains("telemetry.traces.queue_spans") && errors.contains("1000000"), "{errors}");
+}
+
 #[test]
 fn an_invalid_address_is_reported_with_the_reason() {
     let encode = "percent-encode special characters in a user name or password: / is %2F, # is %23, ? is %3F, @ is %40, % is %25";
