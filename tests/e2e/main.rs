@@ -58,6 +58,7 @@ mod tenants_api;
 mod tenants_contract;
 mod tls;
 mod tokens;
+mod trace_collectors;
 mod traces;
 mod unread_pages;
 mod unverified;
