@@ -1,0 +1,76 @@
+/**
+ * The five inputs of the app, from the context of the CDK: `cdk.context.json`, or `-c` of each command. They are those of
+ * terraform/variables.tf.
+ */
+import type { Node } from 'constructs';
+import { valid } from './valid';
+
+/** The name of the server, and the hosted zone in Route 53 that it belongs to. */
+export interface Domain {
+  readonly name: string;
+  readonly zoneId: string;
+}
+
+/** How much there is of everything: see lib/sizes.ts. */
+export type SizeName = 'small' | 'medium' | 'large';
+
+export interface Inputs {
+  readonly region: string;
+  readonly domain: Domain;
+  readonly image: string;
+  /** The secret that signs the tokens of clients, one a line, by its whole ARN. Without it, one is made. */
+  readonly jwtSecretArn?: string;
+  readonly size: SizeName;
+}
+
+const names = ['region', 'domain', 'image', 'jwtSecretArn', 'size'];
+
+/** Reads the inputs. The constructs that use a value check the rest of it. */
+export function inputs(node: Node): Inputs {
+  // Keys of the CDK itself have a colon or a slash. A misspelt optional input would mean nothing otherwise.
+  const unknown = Object.keys(node.getAllContext()).find((key) => !/[:/]/.test(key) && !names.includes(key));
+  valid(unknown === undefined, `${unknown} is no input: there are ${names.join(', ')}.`);
+
+  const region = text(node, 'region', 'eu-central-1');
+  valid(/^[a-z]{2}(-[a-z]+)+-[0-9]$/.test(region), `region is the name of a region, such as eu-central-1: it is ${region}.`);
+  const size = node.tryGetContext('size') ?? 'small';
+  valid(isSize(size), `size is small, medium or large: it is ${size}.`);
+  const jwtSecretArn = node.tryGetContext('jwtSecretArn') ?? undefined;
+  return {
+    region,
+    domain: domain(node),
+    image: text(node, 'image', '123456789012.dkr.ecr.eu-central-1.amazonaws.com/realtime-server:0.1.0'),
+    ...(jwtSecretArn !== undefined && { jwtSecretArn: text(node, 'jwtSecretArn', 'arn:aws:secretsmanager:…') }),
+    size,
+  };
+}
+
+function isSize(value: unknown): value is SizeName {
+  return value === 'small' || value === 'medium' || value === 'large';
+}
+
+function text(node: Node, name: string, example: string): string {
+  const value: unknown = node.tryGetContext(name);
+  valid(value !== undefined, `${name} is missing: write it into infra/cdk.context.json, or add -c ${name}=${example}`);
+  valid(typeof value === 'string', `${name} is a text, such as ${example}.`);
+  return value;
+}
+
+/** An object in a file, and its JSON on the command line. */
+function domain(node: Node): Domain {
+  const example = '{"name": "realtime.example.com", "zoneId": "Z0123456789ABCDEFGHIJ"}';
+  let value: unknown = node.tryGetContext('domain');
+  valid(value !== undefined, `domain is missing: write it into infra/cdk.context.json, or add -c domain='${example}'`);
+  if (typeof value === 'string') {
+    try {
+      value = JSON.parse(value);
+    } catch {
+      value = undefined;
+    }
+  }
+  valid(
+    typeof value === 'object' && value !== null && 'name' in value && 'zoneId' in value && typeof value.name === 'string' && typeof value.zoneId === 'string',
+    `domain is a name and the id of its zone in Route 53, such as ${example}.`,
+  );
+  return { name: value.name, zoneId: value.zoneId };
+}

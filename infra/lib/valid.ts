@@ -1,0 +1,25 @@
+/**
+ * Values that can be used, and what is said about others. The message is for who deploys, so the app ends with it alone, without a
+ * stack trace (bin/realtime.ts).
+ */
+
+/** A value that cannot be used. The message says which values can be. */
+export class InvalidInput extends Error {}
+
+/** Refuses a value, unless the condition holds. */
+export function valid(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new InvalidInput(message);
+}
+
+/** The name that resources of a construct begin with. */
+export function validName(name: string): string {
+  valid(/^[a-z]([a-z0-9]|-(?=[a-z0-9])){0,19}$/.test(name), `name has 1 to 20 small letters, digits and single hyphens, and begins with a letter: it is ${name}.`);
+  return name;
+}
+
+/** Days that a group of CloudWatch Logs can keep its lines. */
+export function validRetention(days: number): number {
+  const periods = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096];
+  valid(periods.includes(days), `logRetentionDays is one of the periods of CloudWatch Logs, such as 30, 90 or 365: it is ${days}.`);
+  return days;
+}
