@@ -23,3 +23,15 @@ export function validRetention(days: number): number {
   valid(periods.includes(days), `logRetentionDays is one of the periods of CloudWatch Logs, such as 30, 90 or 365: it is ${days}.`);
   return days;
 }
+
+/** The name of a server, and the id of its zone. */
+export function validDomain(domain: { readonly name: string; readonly zoneId: string }): void {
+  valid(
+    /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/.test(domain.name),
+    `domain.name is a whole name in small letters without a scheme, such as realtime.example.com: it is ${domain.name}.`,
+  );
+  valid(
+    /^Z[A-Z0-9]+$/.test(domain.zoneId),
+    `domain.zoneId is the id of a hosted zone, such as Z0123456789ABCDEFGHIJ: aws route53 list-hosted-zones shows it. It is ${domain.zoneId}.`,
+  );
+}

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { App } from 'aws-cdk-lib';
 import { inputs } from '../lib/inputs';
-import { InvalidInput } from '../lib/valid';
-import { given } from './stacks';
+import { given, refused } from './stacks';
 
 const read = (context: Record<string, unknown>) => inputs(new App({ context }).node);
 
@@ -25,6 +24,6 @@ for (const [what, context, message] of [
   ['a misspelt input', { ...given, jwtSecret: 'arn' }, /^jwtSecret is no input/],
 ] as const) {
   test(`${what} is refused`, () => {
-    assert.throws(() => read(context), (error) => error instanceof InvalidInput && message.test(error.message));
+    refused(() => read(context), message);
   });
 }

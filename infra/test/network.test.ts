@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Network, type NetworkProps } from '../lib/network';
-import { templateOf } from './stacks';
+import { refused, templateOf } from './stacks';
 
 const network = (props: Partial<NetworkProps> = {}) => templateOf((stack) => new Network(stack, 'Network', { name: 'example', ...props }));
 
@@ -42,6 +42,6 @@ for (const [what, props, message] of [
   ['a name with capitals', { name: 'Example' }, /name has 1 to 20 small letters/],
 ] as const) {
   test(`${what} is refused`, () => {
-    assert.throws(() => network(props), message);
+    refused(() => network(props), message);
   });
 }

@@ -1,7 +1,7 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Registry } from '../lib/registry';
-import { templateOf } from './stacks';
+import { refused, templateOf } from './stacks';
 
 const registry = (name = 'example') => templateOf((stack) => new Registry(stack, 'Registry', { name }).output());
 
@@ -25,5 +25,5 @@ test('the commands that push the image are an output', () => {
 });
 
 test('a name with capitals is refused', () => {
-  assert.throws(() => registry('Example'), /name has small letters and digits/);
+  refused(() => registry('Example'), /name has small letters and digits/);
 });

@@ -1,9 +1,12 @@
 /** The app and its stacks as the tests need them: with the context of cdk.json, which the CDK's own program would read. */
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { realtime } from '../lib/app';
+import { Network } from '../lib/network';
+import { InvalidInput } from '../lib/valid';
 
 const context = (JSON.parse(readFileSync(join(__dirname, '../cdk.json'), 'utf8')) as { context: Record<string, unknown> }).context;
 
@@ -26,4 +29,21 @@ export function templateOf(make: (stack: Stack) => void): Template {
   const stack = new Stack(new App({ context }), 'example', { env: { region: 'eu-central-1' }, analyticsReporting: false });
   make(stack);
   return Template.fromStack(stack);
+}
+
+/** The template of a stack with a network, and with what the function makes in it. */
+export function templateIn(make: (stack: Stack, network: Network) => void): Template {
+  return templateOf((stack) => make(stack, new Network(stack, 'Network', { name: 'example' })));
+}
+
+/** The properties of the only resource of a type. */
+export function only(template: Template, type: string): Record<string, any> {
+  const resources = Object.values(template.findResources(type));
+  assert.equal(resources.length, 1, type);
+  return resources[0]?.Properties;
+}
+
+/** That the value is refused, for this reason, as something that who deploys can change. */
+export function refused(make: () => unknown, reason: RegExp): void {
+  assert.throws(make, (error) => error instanceof InvalidInput && reason.test(error.message));
 }

@@ -1,0 +1,188 @@
+/**
+ * Aurora PostgreSQL, Serverless v2: the store of tenants, and the database of the default tenant.
+ *
+ * The password of the owner is made and rotated by RDS; only the migration task reads it. The server has a role of its own. The
+ * cluster is described resource by resource, because the construct of the CDK makes the password of the owner itself.
+ */
+import { RemovalPolicy, Tags } from 'aws-cdk-lib';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import type * as kms from 'aws-cdk-lib/aws-kms';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import * as rds from 'aws-cdk-lib/aws-rds';
+import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
+import { Construct } from 'constructs';
+import type { DatabaseConnection } from './connections';
+import { suppress } from './nag';
+import { valid, validName, validRetention } from './valid';
+
+export interface DatabaseProps {
+  /** Name of the cluster, such as `realtime`. */
+  readonly name: string;
+  readonly vpc: ec2.IVpc;
+  /** Subnets in at least two zones. */
+  readonly subnets: ec2.ISubnet[];
+  /** Version of Aurora PostgreSQL, from 16 on; without a minor one that of AWS, which also upgrades it. */
+  readonly engineVersion?: string;
+  readonly databaseName?: string;
+  /** The role that the server connects as. */
+  readonly role?: string;
+  /** Instances of the cluster. One alone has no other that could take over. */
+  readonly instances?: number;
+  /** Aurora capacity units (about 2 GiB of memory each) of an instance. */
+  readonly capacity?: Capacity;
+  /** Days that can be restored to. */
+  readonly backupDays?: number;
+  /** Whether the cluster can only be deleted after this is false. */
+  readonly deletionProtection?: boolean;
+  /** Key that encrypts storage and the secret of the role. Without it, the AWS managed key. */
+  readonly kmsKey?: kms.IKey;
+  /** Days that log lines of PostgreSQL are kept. */
+  readonly logRetentionDays?: number;
+}
+
+export interface Capacity {
+  readonly min: number;
+  readonly max: number;
+}
+
+const PORT = 5432;
+const OWNER = 'postgres';
+
+export class Database extends Construct {
+  readonly connection: DatabaseConnection;
+  readonly cluster: rds.CfnDBCluster;
+  private readonly securityGroup: ec2.SecurityGroup;
+
+  constructor(scope: Construct, id: string, props: DatabaseProps) {
+    super(scope, id);
+    const { engineVersion = '16', databaseName = 'realtime', role = 'realtime', instances = 2 } = props;
+    check({ ...props, engineVersion, databaseName, role, instances });
+
+    this.securityGroup = new ec2.SecurityGroup(this, 'SecurityGroup', {
+      vpc: props.vpc,
+      description: `Who may connect to the database of ${props.name}`,
+      allowAllOutbound: false,
+    });
+    Tags.of(this.securityGroup).add('Name', `${props.name}-database`);
+    this.cluster = this.clusterOf({ ...props, engineVersion, databaseName });
+    this.addInstances(props.name, instances);
+
+    const password = new secretsmanager.Secret(this, 'Password', {
+      description: `Password of the role ${role} in the database of ${props.name}`,
+      generateSecretString: { passwordLength: 40, excludePunctuation: true },
+      encryptionKey: props.kmsKey,
+    });
+    suppress(password, 'AwsSolutions-SMG4', 'It is rotated by hand, with the role and the tasks: docs/aws.md.');
+
+    this.connection = {
+      host: this.cluster.attrEndpointAddress,
+      port: PORT,
+      database: databaseName,
+      role,
+      passwordArn: password.secretArn,
+      owner: OWNER,
+      ownerPasswordArn: this.cluster.attrMasterUserSecretSecretArn,
+    };
+  }
+
+  /** Lets the members of a security group connect. */
+  letIn(client: string, group: ec2.ISecurityGroup): void {
+    this.securityGroup.addIngressRule(group, ec2.Port.tcp(PORT), `PostgreSQL, from ${client}`);
+  }
+
+  private clusterOf(props: DatabaseProps & { readonly engineVersion: string; readonly databaseName: string }): rds.CfnDBCluster {
+    const subnets = new rds.CfnDBSubnetGroup(this, 'Subnets', {
+      dbSubnetGroupName: props.name,
+      dbSubnetGroupDescription: `The database of ${props.name}`,
+      subnetIds: props.subnets.map((subnet) => subnet.subnetId),
+    });
+    const parameters = new rds.CfnDBClusterParameterGroup(this, 'Parameters', {
+      description: `The database of ${props.name}`,
+      family: `aurora-postgresql${props.engineVersion.split('.')[0]}`,
+      parameters: {
+        // Connections without TLS are refused.
+        'rds.force_ssl': '1',
+        // Messages from SQL and changes of tables are read from the write-ahead log.
+        'rds.logical_replication': '1',
+      },
+    });
+    // Made here, because RDS would make one that keeps everything forever.
+    const log = new logs.LogGroup(this, 'Log', {
+      logGroupName: `/aws/rds/cluster/${props.name}/postgresql`,
+      retention: validRetention(props.logRetentionDays ?? 30),
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
+    const cluster = new rds.CfnDBCluster(this, 'Cluster', {
+      dbClusterIdentifier: props.name,
+      engine: 'aurora-postgresql',
+      engineMode: 'provisioned',
+      engineVersion: props.engineVersion,
+      port: PORT,
+      databaseName: props.databaseName,
+      masterUsername: OWNER,
+      manageMasterUserPassword: true,
+      dbSubnetGroupName: subnets.ref,
+      vpcSecurityGroupIds: [this.securityGroup.securityGroupId],
+      dbClusterParameterGroupName: parameters.ref,
+      storageEncrypted: true,
+      kmsKeyId: props.kmsKey?.keyArn,
+      backupRetentionPeriod: props.backupDays ?? 14,
+      copyTagsToSnapshot: true,
+      deletionProtection: props.deletionProtection ?? true,
+      enableCloudwatchLogsExports: ['postgresql'],
+      serverlessV2ScalingConfiguration: { minCapacity: props.capacity?.min ?? 0.5, maxCapacity: props.capacity?.max ?? 4 },
+    });
+    cluster.applyRemovalPolicy(RemovalPolicy.SNAPSHOT);
+    cluster.node.addDependency(log);
+    suppress(cluster, 'AwsSolutions-RDS6', 'The server connects with a password: a token of IAM lasts 15 minutes, and it has no way to fetch one.');
+    suppress(cluster, 'AwsSolutions-RDS11', 'Only members of named security groups reach the port; another number would not keep others out.');
+    return cluster;
+  }
+
+  /** The first one writes; another one takes over when it fails. They have the version of the cluster, which alone is upgraded. */
+  private addInstances(name: string, count: number): void {
+    for (let index = 0; index < count; index += 1) {
+      new rds.CfnDBInstance(this, `Instance${index}`, {
+        dbInstanceIdentifier: `${name}-${index}`,
+        dbClusterIdentifier: this.cluster.ref,
+        engine: 'aurora-postgresql',
+        dbInstanceClass: 'db.serverless',
+        publiclyAccessible: false,
+        autoMinorVersionUpgrade: true,
+        enablePerformanceInsights: true,
+        // Those with the same value as the writer are the first to take over.
+        promotionTier: 0,
+      });
+    }
+  }
+}
+
+interface Checked extends DatabaseProps {
+  readonly engineVersion: string;
+  readonly databaseName: string;
+  readonly role: string;
+  readonly instances: number;
+}
+
+function check(props: Checked): void {
+  validName(props.name);
+  valid(props.subnets.length >= 2, 'subnets are of at least two zones, so that another instance can take over.');
+  valid(
+    /^(1[6-9]|[2-9][0-9])(\.[0-9]+)?$/.test(props.engineVersion),
+    'engineVersion is a version of PostgreSQL from 16 on, such as 16 or 16.8: in an older one the role of the server, which has CREATEROLE, can set the password of the owner.',
+  );
+  valid(/^[a-z][a-z0-9_]{0,62}$/.test(props.databaseName), 'databaseName has small letters, digits and underscores, and begins with a letter.');
+  valid(
+    /^[a-z][a-z0-9_]{0,62}$/.test(props.role) && !['postgres', 'anon', 'authenticated', 'service_role'].includes(props.role),
+    'role has small letters, digits and underscores, begins with a letter, and is not a role of the owner or of clients.',
+  );
+  valid(Number.isInteger(props.instances) && props.instances >= 1 && props.instances <= 15, 'instances is a whole number from 1 to 15.');
+  const { min, max } = props.capacity ?? { min: 0.5, max: 4 };
+  valid(
+    min >= 0.5,
+    'capacity.min is at least 0.5: a cluster that pauses (0) cannot have logical replication, which messages from SQL and changes of tables need.',
+  );
+  valid(max >= 1 && max <= 256 && max >= min, 'capacity.max is from 1 to 256, and not below capacity.min.');
+  const days = props.backupDays ?? 14;
+  valid(days >= 1 && days <= 35, 'backupDays is from 1 to 35.');
+}

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Match } from 'aws-cdk-lib/assertions';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import { Database, type DatabaseProps } from '../lib/database';
+import { only, refused, templateIn } from './stacks';
+
+const database = (props: Partial<DatabaseProps> = {}) =>
+  templateIn((stack, { vpc, isolatedSubnets }) => {
+    const made = new Database(stack, 'Database', { name: 'example', vpc, subnets: isolatedSubnets, ...props });
+    made.letIn('server', new ec2.SecurityGroup(stack, 'Server', { vpc }));
+  });
+
+test('the cluster is encrypted, backed up and protected, and has a password that RDS rotates', () => {
+  const cluster = only(database(), 'AWS::RDS::DBCluster');
+  assert.equal(cluster.StorageEncrypted, true);
+  assert.equal(cluster.BackupRetentionPeriod, 14);
+  assert.equal(cluster.DeletionProtection, true);
+  assert.equal(cluster.ManageMasterUserPassword, true);
+  assert.equal(cluster.MasterUserPassword, undefined);
+});
+
+test('a deleted cluster leaves a snapshot', () => {
+  database().hasResource('AWS::RDS::DBCluster', { DeletionPolicy: 'Snapshot', UpdateReplacePolicy: 'Snapshot' });
+});
+
+test('connections have TLS, and the log can be read', () => {
+  const parameters = only(database({ engineVersion: '17.4' }), 'AWS::RDS::DBClusterParameterGroup');
+  assert.deepEqual(parameters.Parameters, { 'rds.force_ssl': '1', 'rds.logical_replication': '1' });
+  assert.equal(parameters.Family, 'aurora-postgresql17');
+});
+
+test('any instance can take over', () => {
+  const template = database({ instances: 3 });
+  template.resourceCountIs('AWS::RDS::DBInstance', 3);
+  template.allResourcesProperties('AWS::RDS::DBInstance', { PromotionTier: 0, PubliclyAccessible: false, DBInstanceClass: 'db.serverless' });
+});
+
+test('log lines expire, in the group that is there before the cluster', () => {
+  const template = database({ logRetentionDays: 90 });
+  assert.equal(only(template, 'AWS::Logs::LogGroup').RetentionInDays, 90);
+  template.hasResource('AWS::RDS::DBCluster', { DependsOn: Match.arrayWith([Match.stringLikeRegexp('Log')]) });
+});
+
+test('only those that are let in reach the port', () => {
+  const rule = only(database(), 'AWS::EC2::SecurityGroupIngress');
+  assert.deepEqual([rule.FromPort, rule.ToPort, rule.Description], [5432, 5432, 'PostgreSQL, from server']);
+});
+
+test('the password of the role is made by AWS, and is in no template', () => {
+  assert.deepEqual(only(database(), 'AWS::SecretsManager::Secret').GenerateSecretString, { PasswordLength: 40, ExcludePunctuation: true });
+});
+
+const refusals: [string, Partial<DatabaseProps>, RegExp][] = [
+  ['a cluster that pauses', { capacity: { min: 0, max: 4 } }, /cannot have logical replication/],
+  ['a capacity that shrinks', { capacity: { min: 8, max: 4 } }, /not below capacity\.min/],
+  ['an old version', { engineVersion: '15.4' }, /can set the password of the owner/],
+  ['one subnet', { subnets: [] }, /at least two zones/],
+  ['the role of the owner', { role: 'postgres' }, /not a role of the owner/],
+  ['a name of a database with a hyphen', { databaseName: 'real-time' }, /databaseName/],
+  ['no instance', { instances: 0 }, /instances/],
+  ['backups of two months', { backupDays: 60 }, /backupDays/],
+  ['a retention that CloudWatch does not have', { logRetentionDays: 31 }, /periods of CloudWatch/],
+];
+for (const [what, props, reason] of refusals) test(`${what} is refused for the database`, () => refused(() => database(props), reason));
