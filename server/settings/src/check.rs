@@ -44,6 +44,11 @@ impl Settings {
             &["server.internal.exclusive", "server.internal.port"],
             "needs server.internal.port, without which operators have no port",
         );
+        expect(
+            self.telemetry.push.auth_can_be_sent(),
+            &["telemetry.push.auth"],
+            "has a space, so it is the value of a header, which cannot have line breaks or other control characters",
+        );
         if let Some((key, message)) = self.telemetry.cloudwatch.problem() {
             expect(false, &[key], message);
         }

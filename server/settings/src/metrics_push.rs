@@ -80,6 +80,12 @@ impl MetricsPush {
     pub fn target(&self) -> Option<&str> {
         self.url.as_ref().filter(|_| self.enabled).map(ExposeSecret::expose_secret)
     }
+
+    /// Whether `auth` can be sent: a password always, and the value of a header without line breaks and other control characters.
+    pub(crate) fn auth_can_be_sent(&self) -> bool {
+        let auth = self.auth.as_ref().map_or("", ExposeSecret::expose_secret);
+        !auth.contains(' ') || auth.chars().all(|c| c == '\t' || !c.is_ascii_control())
+    }
 }
 
 /// Whether nothing has changed. Not in constant time: both sides are the operator's own.

@@ -292,6 +292,17 @@ fn the_internal_port_is_another_one_than_that_of_clients() {
 }
 
 #[test]
+fn the_value_of_a_header_has_no_line_break() {
+    let pushed = |auth: &str| format!("[telemetry.push]\nauth = {auth:?}");
+    let text = errors(&pushed("Bearer a\nsecret"), &[]);
+    assert!(text.contains("telemetry.push.auth: has a space, so it is the value of a header"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+    for good in ["Bearer a-secret", "a\npassword"] {
+        crate::good(&pushed(good), &[]);
+    }
+}
+
+#[test]
 fn keys_of_the_store_have_the_length_that_their_cipher_needs() {
     let key = "a secret that is not printed";
     let text =
