@@ -278,7 +278,7 @@ async fn operators_see_where_metrics_are_pushed_and_how_that_goes() {
     world.apply(to(&receiver));
     eventually("a push has succeeded", async || push().await["last_success"].is_string()).await;
     let status = push().await;
-    assert_eq!(status["address"], format!("http://{}/import?…", receiver.address()));
+    assert_eq!(status["address"], format!("http://{}/…", receiver.address()));
     assert_eq!(
         (&status["on"], &status["failures"], &status["last_error"]),
         (&json!(true), &json!(0), &json!(null))
