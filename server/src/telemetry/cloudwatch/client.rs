@@ -41,11 +41,12 @@ pub(super) enum PutError {
 }
 
 impl PutError {
-    /// What two failures for the same reason have in common.
+    /// What two failures for the same reason have in common: the code, or without one the text.
     pub(super) fn reason(&self) -> &str {
         match self {
             Self::Credentials(_) => "credentials",
             Self::Timeout => "timeout",
+            Self::Refused { code, text } if code.is_empty() => text,
             Self::Refused { code, .. } => code,
         }
     }
@@ -101,5 +102,18 @@ impl CloudWatchClient {
         let request = self.0.put_metric_data().namespace(&settings.namespace).set_metric_data(Some(data));
         let sent = request.customize().config_override(overriding).send().await;
         sent.map(|_| ()).map_err(|error| PutError::of(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_have_the_same_reason_when_they_have_the_same_code_or_text() {
+        let refused = |code: &str, text: &str| PutError::Refused { code: code.into(), text: text.into() };
+        let (denied, later) = (refused("AccessDenied", "request 1"), refused("AccessDenied", "request 2"));
+        assert_eq!(denied.reason(), later.reason());
+        assert_ne!(refused("", "connection refused").reason(), refused("", "no such host").reason());
     }
 }

@@ -174,13 +174,13 @@ impl PeriodicSender for CloudWatchExporter {
         if let Some(previous) = self.previous.replace(Arc::clone(settings)) {
             self.begin_with_new(&previous, settings).await;
         }
-        // It has the region and the address of the settings before.
-        self.client = None;
+        // It has the region and the address of the settings before, and so has the last failure.
+        (self.client, self.failing) = (None, None);
     }
 
     fn end(&mut self, settings: &Arc<CloudWatch>) {
         self.previous = Some(Arc::clone(settings));
-        (self.accepted, self.failing) = (Accepted::default(), None);
+        self.accepted = Accepted::default();
     }
 
     async fn send(&mut self, settings: &Arc<CloudWatch>, limit: Duration) -> bool {
