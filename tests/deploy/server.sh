@@ -1,13 +1,10 @@
-# The program that rungs run: the one that tests were run with (REALTIME_SERVER), else that of the image. Sourced by the rungs
-# that need it; `work` is their folder.
+# The program that rungs run beside the build of the image: REALTIME_SERVER, else that of the clone, built without optimisation
+# as it is for the tests. Sourced by these rungs.
 # shellcheck shell=bash
 
-server=${REALTIME_SERVER:-"$work/realtime-server"}
+server=${REALTIME_SERVER:-"$("$ROOT/tests/target-dir")/debug/realtime-server"}
 
 server_is_there() {
-    [ -x "$server" ] && return
-    local image
-    image=$(podman image mount realtime-server:prebuilt)
-    cp "$image/usr/local/bin/realtime-server" "$server"
-    podman image unmount realtime-server:prebuilt
+    [ -n "${REALTIME_SERVER:-}" ] || (cd "$ROOT" && cargo build --quiet --workspace --bins)
+    [ -x "$server" ]
 }
