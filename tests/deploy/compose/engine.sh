@@ -32,14 +32,13 @@ engine_starts() {
     }
 }
 
-# Everything the stack consists of but Grafana, under the names that compose.yaml calls it by.
+# images_load SERVICE…: the server, and these, under the names that compose.yaml calls them by.
 images_load() {
-    local image
-    ./images --names >"$work/images"
-    while read -r image; do
-        podman save "$image" | docker load
-        docker tag "localhost/$image" "$image"
-    done <"$work/images"
-    podman save realtime-server:prebuilt | docker load
+    local images image
+    ./images --names "$@" >"$work/images"
+    mapfile -t images <"$work/images"
+    # In one archive, which has the layers that they share once.
+    podman save --multi-image-archive "${images[@]}" realtime-server:prebuilt | docker load
+    for image in "${images[@]}"; do docker tag "localhost/$image" "$image"; done
     docker tag localhost/realtime-server:prebuilt realtime-server
 }
