@@ -89,7 +89,11 @@ module "service" {
 }
 
 module "observability" {
-  source     = "./modules/observability"
-  name       = local.name
-  dimensions = module.service.dimensions
+  source        = "./modules/observability"
+  name          = local.name
+  dimensions    = module.service.dimensions
+  database      = module.database.monitored
+  cache         = module.cache.monitored
+  load_balancer = merge(module.edge.monitored, { targets_min = local.size.task.count.min })
+  service       = module.service.monitored
 }

@@ -18,6 +18,11 @@ output "token" {
   value       = "JWT_SECRET=$(aws secretsmanager get-secret-value --region ${var.region} --secret-id ${module.service.jwt_secret_arn} --query SecretString --output text | tail -n 1) realtime-server token --sub ann"
 }
 
+output "operator_token" {
+  description = "The command that makes a token for an operator, for `/status` and administration at the internal port."
+  value       = "API_JWT_SECRET=$(aws secretsmanager get-secret-value --region ${var.region} --secret-id ${module.service.operators_secret_arn} --query SecretString --output text | tail -n 1) realtime-server token --operator --sub $USER"
+}
+
 output "alarms" {
   description = "The topic of the alarms. They are sent to no address until there is a subscription: aws sns subscribe --protocol email."
   value       = module.observability.topic_arn

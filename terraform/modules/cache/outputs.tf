@@ -10,12 +10,9 @@ output "connection" {
   depends_on = [aws_secretsmanager_secret_version.password, aws_vpc_security_group_ingress_rule.client]
 }
 
-output "replication_group_id" {
-  description = "Name of the cache, for its metrics."
-  value       = aws_elasticache_replication_group.this.id
-}
-
-output "security_group_id" {
-  description = "The group of the cache."
-  value       = aws_security_group.this.id
+output "monitored" {
+  description = "What alarms have to know of the cache: the names of its nodes, which stay when the primary changes."
+  value = {
+    node_ids = [for number in range(1, var.nodes + 1) : format("%s-%03d", aws_elasticache_replication_group.this.replication_group_id, number)]
+  }
 }

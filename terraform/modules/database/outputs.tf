@@ -18,12 +18,12 @@ output "connection" {
   ]
 }
 
-output "cluster_id" {
-  description = "Name of the cluster, for its metrics."
-  value       = aws_rds_cluster.this.cluster_identifier
-}
-
-output "security_group_id" {
-  description = "The group of the database."
-  value       = aws_security_group.this.id
+output "monitored" {
+  description = "What alarms have to know of the cluster: its name, and how many connections an instance accepts."
+  value = {
+    cluster_id = aws_rds_cluster.this.cluster_identifier
+    # The default of Aurora, which follows the highest capacity and is 189, 823, 1,669 and 3,360 for 1, 4, 8 and 16 of it:
+    # docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.setting-capacity.html
+    connections_max = min(var.min_capacity < 1 ? 2000 : 5000, floor(211 * var.max_capacity - 22))
+  }
 }

@@ -20,7 +20,7 @@ output "load_balancer_arn" {
   value       = aws_lb.this.arn
 }
 
-output "load_balancer" {
-  description = "The load balancer as its metrics name it."
-  value       = aws_lb.this.arn_suffix
+output "monitored" {
+  description = "Load balancer and target group as their metrics name them, for alarms."
+  value       = { load_balancer = aws_lb.this.arn_suffix, target_group = aws_lb_target_group.this.arn_suffix }
 }

@@ -1,4 +1,4 @@
-# One page: clients, what they do, how long it takes, and what the nodes have left.
+# One page: clients, what they do, how long it takes, what the nodes have left, and a graph for each alarm of a resource.
 
 data "aws_region" "current" {}
 
@@ -16,24 +16,35 @@ locals {
     { title = "Memory of clients", lines = [["realtime_memory_used_bytes", "Maximum"], ["realtime_memory_limit_bytes", "Minimum"]] },
     { title = "Redis and store connected", lines = [["realtime_bus_connected", "Minimum"], ["realtime_store_connected", "Minimum"]] },
   ]
-  dimensions = flatten([for name, value in var.dimensions : [name, value]])
+
+  widgets = concat(
+    [for graph in local.graphs : {
+      title = graph.title
+      lines = [for line in graph.lines : { namespace = var.namespace, name = line[0], statistic = line[1], dimensions = var.dimensions }]
+    }],
+    [for alarm in local.resource_alarms : { title = alarm.description, lines = alarm.metrics }]
+  )
 }
 
 resource "aws_cloudwatch_dashboard" "this" {
   dashboard_name = var.name
   dashboard_body = jsonencode({
-    widgets = [for index, graph in local.graphs : {
+    widgets = [for index, widget in local.widgets : {
       type   = "metric"
       x      = 12 * (index % 2)
       y      = 6 * floor(index / 2)
       width  = 12
       height = 6
       properties = {
-        title   = graph.title
-        region  = data.aws_region.current.region
-        view    = "timeSeries"
-        period  = 60
-        metrics = [for line in graph.lines : concat([var.namespace, line[0]], local.dimensions, [{ stat = line[1], label = "${line[0]} ${line[1]}" }])]
+        title  = widget.title
+        region = data.aws_region.current.region
+        view   = "timeSeries"
+        period = 60
+        metrics = [for line in widget.lines : concat(
+          [line.namespace, line.name],
+          flatten([for name, value in line.dimensions : [name, value]]),
+          [{ stat = line.statistic, label = "${line.name} ${line.statistic}" }]
+        )]
       }
     }]
   })

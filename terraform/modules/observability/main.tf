@@ -1,19 +1,29 @@
-# The alarms of infra/monitoring/cloudwatch-alarms.json, whose metrics the server sends itself, and the topic that receives them.
+# The alarms of infra/monitoring/cloudwatch-alarms.json, whose metrics the server sends itself, those of the resources that AWS
+# runs (resources.tf), and the topic that receives them.
 
 locals {
   data = jsondecode(file(coalesce(var.alarms_file, "${path.module}/../../../infra/monitoring/cloudwatch-alarms.json")))
   # Those that need something which is not there would only ever be without data.
   present = concat(["bus"], var.tenant_databases ? ["tenant_databases"] : [])
   alarms = {
-    for alarm in local.data.alarms : alarm.alert => alarm
+    for alarm in local.data.alarms : alarm.alert => merge(alarm, {
+      runbook = "${var.runbook_url}${trimprefix(alarm.runbook, "docs/runbook.md")}"
+      metrics = [for metric in alarm.metrics : {
+        id         = metric.id
+        namespace  = var.namespace
+        name       = metric.name
+        statistic  = metric.statistic
+        dimensions = merge(var.dimensions, try(metric.labels, {}))
+      }]
+    })
     if try(contains(local.present, alarm.requires), true)
   }
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {
-  for_each            = local.alarms
+  for_each            = merge(local.alarms, local.resource_alarms)
   alarm_name          = "${var.name}-${each.key}"
-  alarm_description   = "${each.value.description}. ${var.runbook_url}${trimprefix(each.value.runbook, "docs/runbook.md")}"
+  alarm_description   = "${each.value.description}. ${each.value.runbook}"
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
   evaluation_periods  = each.value.periods
@@ -30,11 +40,11 @@ resource "aws_cloudwatch_metric_alarm" "this" {
       return_data = !can(each.value.expression)
 
       metric {
-        namespace   = var.namespace
+        namespace   = metric_query.value.namespace
         metric_name = metric_query.value.name
         stat        = metric_query.value.statistic
         period      = each.value.period
-        dimensions  = merge(var.dimensions, try(metric_query.value.labels, {}))
+        dimensions  = metric_query.value.dimensions
       }
     }
   }

@@ -43,6 +43,50 @@ variable "tenant_databases" {
   default     = true
 }
 
+variable "database" {
+  description = "The output `monitored` of the module `database`, for its alarms. Null: there are none."
+  type        = object({ cluster_id = string, connections_max = number })
+  default     = null
+}
+
+variable "cache" {
+  description = "The output `monitored` of the module `cache`, for its alarms. Null: there are none."
+  type        = object({ node_ids = list(string) })
+  default     = null
+}
+
+variable "load_balancer" {
+  description = "The output `monitored` of the module `edge`, and the fewest tasks that are to be healthy, for alarms. Null: there are none."
+  type        = object({ load_balancer = string, target_group = string, targets_min = number })
+  default     = null
+}
+
+variable "service" {
+  description = "The output `monitored` of the module `service`, for its alarms. Null: there are none."
+  type        = object({ cluster = string, service = string })
+  default     = null
+}
+
+variable "thresholds" {
+  description = "From when on the alarms of resources are raised."
+  type = object({
+    # As many as `changes.durable` may keep in a healthy system, and more.
+    slot_bytes                   = optional(number, 5000000000)
+    database_capacity_percent    = optional(number, 90)
+    database_storage_bytes       = optional(number, 1000000000)
+    database_connections_percent = optional(number, 80)
+    cache_memory_percent         = optional(number, 75)
+    cache_cpu_percent            = optional(number, 80)
+    cache_lag_seconds            = optional(number, 10)
+    task_memory_percent          = optional(number, 85)
+  })
+  default = {}
+  validation {
+    condition     = alltrue([for name, value in var.thresholds : value > 0 && (!endswith(name, "_percent") || value < 100)])
+    error_message = "thresholds are above 0, and percentages below 100, which they never exceed."
+  }
+}
+
 variable "emails" {
   description = "Addresses that receive alarms. Each is sent a link by which it is confirmed."
   type        = list(string)

@@ -3,11 +3,6 @@ output "url" {
   value       = aws_ecr_repository.this.repository_url
 }
 
-output "arn" {
-  description = "The repository, for IAM policies."
-  value       = aws_ecr_repository.this.arn
-}
-
 output "push" {
   description = "The commands that build the image and push it, in a clone of this project."
   value       = <<-TEXT

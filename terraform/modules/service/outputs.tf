@@ -3,9 +3,9 @@ output "security_group_id" {
   value       = aws_security_group.this.id
 }
 
-output "cluster" {
-  description = "Name of the cluster, and of the service in it."
-  value       = aws_ecs_cluster.this.name
+output "monitored" {
+  description = "Cluster and service as their metrics name them, for alarms."
+  value       = { cluster = aws_ecs_cluster.this.name, service = aws_ecs_service.this.name }
 }
 
 output "jwt_secret_arn" {
@@ -16,11 +16,6 @@ output "jwt_secret_arn" {
 output "operators_secret_arn" {
   description = "The secret that signs the tokens of operators."
   value       = aws_secretsmanager_secret.operators.arn
-}
-
-output "settings_bucket" {
-  description = "The bucket of config.toml, with its earlier versions."
-  value       = aws_s3_bucket.settings.id
 }
 
 output "log_group" {

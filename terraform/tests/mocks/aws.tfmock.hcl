@@ -56,11 +56,11 @@ mock_resource "aws_acm_certificate_validation" {
 }
 
 mock_resource "aws_lb" {
-  defaults = { arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/realtime/0123456789abcdef", zone_id = "Z0EXAMPLE" }
+  defaults = { arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/realtime/0123456789abcdef", arn_suffix = "net/realtime/0123456789abcdef", zone_id = "Z0EXAMPLE" }
 }
 
 mock_resource "aws_lb_target_group" {
-  defaults = { arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/realtime/0123456789abcdef" }
+  defaults = { arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/realtime/0123456789abcdef", arn_suffix = "targetgroup/realtime/0123456789abcdef" }
 }
 
 mock_resource "aws_iam_role" {

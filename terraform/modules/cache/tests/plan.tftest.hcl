@@ -43,6 +43,10 @@ run "replication_group" {
     condition     = aws_vpc_security_group_ingress_rule.client["server"].referenced_security_group_id == "sg-1" && aws_vpc_security_group_ingress_rule.client["server"].from_port == 6379
     error_message = "The server cannot connect."
   }
+  assert {
+    condition     = output.monitored.node_ids == ["example-001", "example-002"]
+    error_message = "Alarms look at nodes of other names than ElastiCache gives them."
+  }
 }
 
 run "another_version" {

@@ -60,3 +60,26 @@ run "cluster" {
     error_message = "The secret of the owner is not that of RDS."
   }
 }
+
+run "connections" {
+  command = plan
+  variables {
+    min_capacity = 1
+    max_capacity = 16
+  }
+  assert {
+    condition     = abs(output.monitored.connections_max - 3360) < 10
+    error_message = "An instance of 16 units accepts 3,360 connections."
+  }
+}
+
+run "connections_of_a_small_instance" {
+  command = plan
+  variables {
+    max_capacity = 32
+  }
+  assert {
+    condition     = output.monitored.connections_max == 2000
+    error_message = "With half a unit as the fewest, an instance accepts at most 2,000 connections."
+  }
+}

@@ -48,6 +48,69 @@ run "without_databases_of_tenants" {
   }
 }
 
+run "resources" {
+  command = plan
+  variables {
+    database      = { cluster_id = "example", connections_max = 1000 }
+    cache         = { node_ids = ["example-001", "example-002"] }
+    load_balancer = { load_balancer = "net/example/1", target_group = "targetgroup/example/1", targets_min = 3 }
+    service       = { cluster = "example", service = "example" }
+  }
+
+  assert {
+    condition = setsubtract(keys(aws_cloudwatch_metric_alarm.this), keys(local.alarms)) == toset([
+      "DatabaseSlotBehind", "DatabaseCapacityShort", "DatabaseStorageShort", "DatabaseConnectionsShort",
+      "CacheMemoryShort", "CacheBusy", "CacheEvicts", "CacheReplicaBehind",
+      "TargetsUnhealthy", "TargetsFew", "TasksMissing", "TasksMemoryShort",
+    ])
+    error_message = "An alarm of a resource is missing."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["DatabaseConnectionsShort"].threshold == 800 && aws_cloudwatch_metric_alarm.this["TargetsFew"].threshold == 3
+    error_message = "A threshold does not follow from the size of the resource."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["TargetsFew"].treat_missing_data == "breaching"
+    error_message = "A load balancer without any target is no alarm."
+  }
+  assert {
+    condition     = toset(flatten([for query in aws_cloudwatch_metric_alarm.this["CacheMemoryShort"].metric_query : [for metric in query.metric : metric.dimensions.CacheClusterId]])) == toset(["example-001", "example-002"])
+    error_message = "A node of the cache has no alarm."
+  }
+  assert {
+    condition     = one([for query in aws_cloudwatch_metric_alarm.this["CacheMemoryShort"].metric_query : query.expression if query.return_data]) == "MAX([node0, node1])"
+    error_message = "The alarm is about another value than the highest of the nodes."
+  }
+  assert {
+    condition     = alltrue([for alarm in local.resource_alarms : contains(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets[*].properties.title, alarm.description)])
+    error_message = "The dashboard has no graph of an alarm."
+  }
+}
+
+run "other_thresholds" {
+  command = plan
+  variables {
+    database   = { cluster_id = "example", connections_max = 1000 }
+    thresholds = { slot_bytes = 1000000000 }
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["DatabaseSlotBehind"].threshold == 1000000000 && aws_cloudwatch_metric_alarm.this["DatabaseCapacityShort"].threshold == 90
+    error_message = "A threshold is not the one that was given, or another one was lost."
+  }
+  assert {
+    condition     = !contains(keys(aws_cloudwatch_metric_alarm.this), "CacheBusy")
+    error_message = "There is an alarm of a resource that is not there."
+  }
+}
+
+run "more_than_everything_is_refused" {
+  command = plan
+  variables {
+    thresholds = { cache_memory_percent = 100 }
+  }
+  expect_failures = [var.thresholds]
+}
+
 run "dashboard" {
   command = plan
 
