@@ -72,10 +72,9 @@ export class Cache extends Construct {
       // A minor version that AWS installs differs from engineVersion, and a lower version means another cache.
       autoMinorVersionUpgrade: false,
     });
-    suppress(cache, 'AwsSolutions-AEC5', 'Only members of named security groups reach the port; another number would not keep others out.');
     suppress(cache, 'AwsSolutions-AEC6', 'A user with a password and few rights takes the place of the one password of all (AUTH).');
 
-    this.connection = { host: cache.attrPrimaryEndPointAddress, port: PORT, user: USER, passwordArn: password.secretArn };
+    this.connection = { host: cache.attrPrimaryEndPointAddress, port: PORT, user: USER, passwordArn: password.secretArn, ready: this };
   }
 
   /** Lets the members of a security group connect. */

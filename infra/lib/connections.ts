@@ -1,4 +1,5 @@
 /** What the server is given by the constructs that it depends on. */
+import type { IDependable } from 'constructs';
 
 /** How the database is reached. */
 export interface DatabaseConnection {
@@ -12,6 +13,8 @@ export interface DatabaseConnection {
   readonly owner: string;
   /** RDS keeps it as JSON, with the key `password`. */
   readonly ownerPasswordArn: string;
+  /** Before these a task would connect in vain. */
+  readonly ready: IDependable;
 }
 
 /** How Redis is reached. */
@@ -20,6 +23,8 @@ export interface RedisConnection {
   readonly port: number;
   readonly user: string;
   readonly passwordArn: string;
+  /** Before these a task would connect in vain. */
+  readonly ready: IDependable;
 }
 
 /** How long a task that stops takes, in seconds: server.drain_delay, server.drain_timeout and server.shutdown_timeout. */

@@ -82,6 +82,7 @@ export class Database extends Construct {
       passwordArn: password.secretArn,
       owner: OWNER,
       ownerPasswordArn: this.cluster.attrMasterUserSecretSecretArn,
+      ready: this,
     };
   }
 
@@ -135,7 +136,6 @@ export class Database extends Construct {
     cluster.applyRemovalPolicy(RemovalPolicy.SNAPSHOT);
     cluster.node.addDependency(log);
     suppress(cluster, 'AwsSolutions-RDS6', 'The server connects with a password: a token of IAM lasts 15 minutes, and it has no way to fetch one.');
-    suppress(cluster, 'AwsSolutions-RDS11', 'Only members of named security groups reach the port; another number would not keep others out.');
     return cluster;
   }
 
