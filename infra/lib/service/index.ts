@@ -1,0 +1,189 @@
+/**
+ * The server on ECS Fargate: tasks behind a target group, that scale by connections and by CPU, and drain when they stop. What the
+ * module `service` is in terraform/.
+ *
+ * Tasks, service and scaling are CloudFormation's own resources (L1): those of the CDK above them add roles, grants and a number of
+ * tasks that Terraform does not have.
+ */
+import { RemovalPolicy, Tags } from 'aws-cdk-lib';
+import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import * as ecs from 'aws-cdk-lib/aws-ecs';
+import type { ITargetGroup } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
+import * as logs from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import type { DatabaseConnection, Drain, RedisConnection } from '../connections';
+import { executionStatements, keyStatements, taskRole, taskStatements } from './iam';
+import { checked, type Checked } from './inputs';
+import { Migration } from './migration';
+import { scale } from './scaling';
+import { Secrets } from './secrets';
+import { Settings } from './settings';
+import { PORT, INTERNAL_PORT, serverTask } from './task';
+
+export interface ServiceProps {
+  /** Name of cluster, service and task, and value of the dimension `service` of all metrics. */
+  readonly name: string;
+  /** The network. */
+  readonly vpc: ec2.IVpc;
+  /** Private subnets with a way to the internet, in at least two zones. */
+  readonly subnets: ec2.ISubnet[];
+  /** The image, with its version or its digest. */
+  readonly image: string;
+  /** The text of config.toml, without secrets. A change is applied by running tasks. */
+  readonly config: string;
+  /** The address of clients, such as `wss://realtime.example.com`. */
+  readonly publicUrl: string;
+  /** The target group in which tasks are registered. */
+  readonly targetGroup: ITargetGroup;
+  /** The security group of the load balancer, and the networks of its own addresses, which send PROXY headers. */
+  readonly loadBalancer: { readonly securityGroup: ec2.ISecurityGroup; readonly cidrs: string[] };
+  /** Given when the load balancer sees another address in the place of clients', as behind an accelerator: then there are no limits per address. */
+  readonly clientsAreHidden?: boolean;
+  /** Security groups that may reach the internal port (metrics, status, administration), each under a name. */
+  readonly operators?: Record<string, ec2.ISecurityGroup>;
+  readonly database: DatabaseConnection;
+  readonly redis: RedisConnection;
+  /** The secret that signs the tokens of clients, one a line, by its whole ARN. Without it, one is made. */
+  readonly jwtSecretArn?: string | undefined;
+  /** CPU of a task, in units of which 1,024 are one processor. */
+  readonly cpu?: number;
+  /** Memory of a task in MiB, of which 256 are for the container that fetches settings. */
+  readonly memory?: number;
+  /** The fewest and the most tasks. */
+  readonly tasks?: { readonly min: number; readonly max: number };
+  /** WebSockets of a task; scaling aims at six tenths of it. */
+  readonly maxConnections?: number;
+  /** The same as that of the load balancer. */
+  readonly drain?: Drain;
+  /** Seconds of server.ping_interval. */
+  readonly pingInterval?: number;
+  /** Namespace of the metrics in CloudWatch. */
+  readonly namespace?: string;
+  /** Seconds between two looks at config.toml. Each is a start of the AWS CLI, about a second of CPU. */
+  readonly settingsInterval?: number;
+  /** Seconds between two looks at the secrets, at the next look at config.toml. */
+  readonly secretsInterval?: number;
+  /** An image with the AWS CLI, curl and a shell. */
+  readonly settingsImage?: string;
+  /** An image with psql 15 or later, wget and a shell. */
+  readonly psqlImage?: string;
+  /** Where the certificates are that sign those of the database. */
+  readonly databaseCaUrl?: string;
+  /** Key that encrypts secrets and logs; its policy allows CloudWatch Logs to use it. Without it: the AWS managed key. */
+  readonly kmsKey?: IKey;
+  /** Keys of secrets that are encrypted with another one than `kmsKey`: that of `jwtSecretArn`, and those of database and cache. */
+  readonly secretKmsKeys?: IKey[];
+  /** Days that log lines of the tasks are kept. */
+  readonly logRetentionDays?: number;
+}
+
+
+export class Service extends Construct {
+  /** The group of the tasks, which database and cache let in. */
+  readonly securityGroup: ec2.SecurityGroup;
+  /** Name of the cluster, and of the service in it. */
+  readonly clusterName: string;
+  /** The secret that signs the tokens of clients. */
+  readonly jwtSecretArn: string;
+  /** The secret that signs the tokens of operators. */
+  readonly operatorsSecretArn: string;
+  /** The bucket of config.toml, with its earlier versions. */
+  readonly settingsBucket: string;
+  /** The log of all tasks. */
+  readonly logGroup: logs.LogGroup;
+  /** The dimensions of all metrics, for alarms and dashboard. */
+  readonly dimensions: Record<string, string>;
+  /** The command that runs the migration again, as after a new password of the server's role. */
+  readonly migrate: string;
+
+  constructor(scope: Construct, id: string, given: ServiceProps) {
+    super(scope, id);
+    const props = checked(given);
+    this.dimensions = { service: props.name };
+    this.securityGroup = this.guarded(props);
+    this.logGroup = new logs.LogGroup(this, 'Logs', {
+      logGroupName: `/realtime/${props.name}`,
+      retention: props.logRetentionDays,
+      removalPolicy: RemovalPolicy.DESTROY,
+      ...(props.kmsKey && { encryptionKey: props.kmsKey }),
+    });
+    const cluster = new ecs.Cluster(this, 'Cluster', {
+      vpc: props.vpc,
+      clusterName: props.name,
+      containerInsightsV2: ecs.ContainerInsights.ENABLED,
+    });
+    this.clusterName = cluster.clusterName;
+
+    const secrets = new Secrets(this, 'Secrets', props);
+    this.jwtSecretArn = secrets.jwtArn;
+    this.operatorsSecretArn = secrets.operatorsArn;
+    const settings = new Settings(this, 'Settings', { config: props.config, logGroup: this.logGroup });
+    this.settingsBucket = settings.bucket.bucketName;
+
+    const common = { service: props, secrets, logGroup: this.logGroup };
+    const definition = serverTask(this, 'Task', {
+      ...common,
+      bucket: settings.bucket.bucketName,
+      roles: {
+        task: taskRole(this, 'TaskRole', 'task', [...taskStatements(props, settings.bucket, secrets), ...keyStatements(props)]),
+        execution: taskRole(this, 'ExecutionRole', 'execution', executionStatements(props.image, this.logGroup)),
+      },
+    });
+    const migration = new Migration(this, 'Migration', { ...common, cluster, securityGroup: this.securityGroup });
+    this.migrate = migration.command;
+
+    const service = this.served(props, cluster, definition);
+    // A version serves after its tables are there, and a task starts with its settings.
+    service.node.addDependency(migration, settings.object, props.targetGroup.loadBalancerAttached);
+    scale(this, props, cluster.clusterName, service);
+  }
+
+  private guarded(props: Checked): ec2.SecurityGroup {
+    const group = new ec2.SecurityGroup(this, 'SecurityGroup', {
+      vpc: props.vpc,
+      description: `Tasks of ${props.name}`,
+      // Database, Redis, AWS, identity providers whose keys are fetched, databases of tenants.
+      allowAllOutbound: true,
+    });
+    (group.node.defaultChild as ec2.CfnSecurityGroup).addPropertyOverride('SecurityGroupEgress.0.Description', 'Everywhere');
+    Tags.of(group).add('Name', `${props.name}-tasks`);
+    group.addIngressRule(
+      props.loadBalancer.securityGroup,
+      ec2.Port.tcp(PORT),
+      'Clients, through the load balancer alone, because a PROXY header of another could name any address',
+    );
+    for (const [name, operators] of Object.entries(props.operators)) {
+      group.addIngressRule(operators, ec2.Port.tcp(INTERNAL_PORT), `Operators and Prometheus: ${name}`);
+    }
+    return group;
+  }
+
+  private served(props: Checked, cluster: ecs.Cluster, definition: ecs.CfnTaskDefinition): ecs.CfnService {
+    return new ecs.CfnService(this, 'Service', {
+      serviceName: props.name,
+      cluster: cluster.clusterArn,
+      taskDefinition: definition.ref,
+      launchType: 'FARGATE',
+      platformVersion: 'LATEST',
+      // There is no desiredCount: scaling changes it, and each update of the service would set it back. The first task is alone until
+      // scaling has made it tasks.min.
+      deploymentConfiguration: {
+        minimumHealthyPercent: 100,
+        maximumPercent: 200,
+        deploymentCircuitBreaker: { enable: true, rollback: true },
+      },
+      healthCheckGracePeriodSeconds: 60,
+      enableExecuteCommand: false,
+      propagateTags: 'SERVICE',
+      networkConfiguration: {
+        awsvpcConfiguration: {
+          subnets: props.subnets.map((subnet) => subnet.subnetId),
+          securityGroups: [this.securityGroup.securityGroupId],
+          assignPublicIp: 'DISABLED',
+        },
+      },
+      loadBalancers: [{ targetGroupArn: props.targetGroup.targetGroupArn, containerName: 'server', containerPort: PORT }],
+    });
+  }
+}

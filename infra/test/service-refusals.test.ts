@@ -1,0 +1,47 @@
+/** What the service refuses, with what it says. As terraform/modules/service/tests/refusals.tftest.hcl. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Stack } from 'aws-cdk-lib';
+import type { ServiceProps } from '../lib/service';
+import { InvalidInput } from '../lib/valid';
+import { serviceIn } from './services';
+
+const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] = [
+  ['a name with capitals', { name: 'Example' }, /^name has 1 to 20 small letters/],
+  ['a network without subnets', { subnets: [] }, /^subnets are of at least two zones/],
+  ['the latest image', { image: 'realtime-server:latest' }, /^image ends with a version .* it is realtime-server:latest\.$/],
+  ['an image without a version', { image: 'registry.example.com:5000/realtime-server' }, /^image ends with a version/],
+  ['an empty file', { config: '' }, /^config is the text of a file/],
+  ['a file that CloudFormation has no room for', { config: `# ${'ü'.repeat(50_000)}` }, /^config is the text of a file of at most 100,000 bytes/],
+  ['a secret in the file', { config: '[auth]\njwt_secret = "x"\n' }, /^config has no secrets/],
+  ['a public address without TLS', { publicUrl: 'ws://realtime.example.com' }, /^publicUrl begins with wss:/],
+  ['a secret instead of its name', { jwtSecretArn: 'a-secret-of-more-than-thirty-two-bytes' }, /^jwtSecretArn is the whole ARN of a secret/],
+  ['a secret without the end of its ARN', { jwtSecretArn: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:given' }, /^jwtSecretArn is the whole ARN/],
+  ['a pair that Fargate does not have', { memory: 1024 }, /^cpu and memory are a pair that Fargate has: .* They are 1024 and 1024\.$/],
+  ['a single task', { tasks: { min: 1, max: 2 } }, /^tasks\.min is at least 2/],
+  ['more connections than the load balancer has', { maxConnections: 50_001 }, /^maxConnections is from 100 to 50000/],
+  ['a drain that Fargate cuts off', { drain: { delay: 20, timeout: 85, shutdown: 5 } }, /^drain is less than 110 seconds/],
+  ['a drain without a delay', { drain: { delay: 0, timeout: 60, shutdown: 5 } }, /^drain\.delay is at least 5/],
+  ['pings that the load balancer does not wait for', { pingInterval: 350 }, /^pingInterval is below 120 seconds/],
+  ['a namespace of AWS', { namespace: 'AWS/ECS' }, /^namespace does not begin with AWS/],
+  ['looking all the time', { settingsInterval: 1 }, /^settingsInterval is from 5 to 600/],
+  ['looking at secrets all the time', { secretsInterval: 5 }, /^secretsInterval is from 30 to 3600/],
+  ['certificates without TLS', { databaseCaUrl: 'http://example.com/ca.pem' }, /^databaseCaUrl begins with https/],
+  ['a retention that does not exist', { logRetentionDays: 31 }, /^logRetentionDays is one of the periods/],
+  [
+    'a limit per address while clients are hidden',
+    { clientsAreHidden: true, config: '[server]\nmax_connections_per_address = 100\n' },
+    /^config has a limit per address/,
+  ],
+];
+
+for (const [what, props, message] of refusals) {
+  test(`refused: ${what}`, () => {
+    assert.throws(() => serviceIn(new Stack(), props), (error) => error instanceof InvalidInput && message.test(error.message));
+  });
+}
+
+test('PROXY headers from nowhere are refused', () => {
+  const props = { loadBalancer: { cidrs: [] } } as unknown as Partial<ServiceProps>;
+  assert.throws(() => serviceIn(new Stack(), props), /loadBalancer\.cidrs are networks/);
+});

@@ -1,0 +1,130 @@
+/** The service: how tasks stop, what they may do, and what they have. As terraform/modules/service/tests/plan.tftest.hcl. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SecurityGroup } from 'aws-cdk-lib/aws-ec2';
+import { Key } from 'aws-cdk-lib/aws-kms';
+import { container, only, secret, service, serviceIn } from './services';
+import { templateOf } from './stacks';
+
+const template = service();
+const names = ['server', 'settings', 'role', 'migrate'];
+
+/** The statement of the policy, in the one role that has it. */
+function statement(policy: string, sid: string, from = template): any {
+  return Object.values(from.findResources('AWS::IAM::Role'))
+    .flatMap(({ Properties }) => Properties.Policies)
+    .filter(({ PolicyName }) => PolicyName === policy)
+    .flatMap(({ PolicyDocument }) => PolicyDocument.Statement)
+    .find(({ Sid }) => Sid === sid);
+}
+
+test('a task has the time that its drain takes, and no more than Fargate has', () => {
+  assert.equal(container(template, 'server').StopTimeout, 20 + 60 + 5 + 10);
+});
+
+test('a deployment stops tasks when others are there, and is rolled back when they do not start', () => {
+  assert.deepEqual(only(template, 'AWS::ECS::Service').DeploymentConfiguration, {
+    MinimumHealthyPercent: 100,
+    MaximumPercent: 200,
+    DeploymentCircuitBreaker: { Enable: true, Rollback: true },
+  });
+});
+
+test('an update of the service leaves the number of tasks as it is', () => {
+  assert.equal(only(template, 'AWS::ECS::Service').DesiredCount, undefined);
+});
+
+test('no container can write to its root, or has a capability', () => {
+  for (const name of names) {
+    const { ReadonlyRootFilesystem, Privileged, LinuxParameters } = container(template, name);
+    assert.deepEqual([ReadonlyRootFilesystem, Privileged, LinuxParameters.Capabilities], [true, false, { Drop: ['ALL'] }], name);
+  }
+});
+
+test('the server is not root, and cannot be entered', () => {
+  assert.equal(container(template, 'server').User, '10001:10001');
+  assert.equal(only(template, 'AWS::ECS::Service').EnableExecuteCommand, false);
+});
+
+test('the server starts when its settings are there, and cannot change them', () => {
+  const server = container(template, 'server');
+  assert.deepEqual(server.DependsOn, [{ ContainerName: 'settings', Condition: 'HEALTHY' }]);
+  assert.equal(server.MountPoints[0].ReadOnly, true);
+});
+
+test('secrets of a server are files, so that they can be rotated while it runs', () => {
+  assert.equal(container(template, 'server').Secrets, undefined);
+  const { Value } = container(template, 'settings').Environment.find(({ Name }: any) => Name === 'SECRETS');
+  const lines = Value['Fn::Join'][1].map((part: any) => part.Ref ?? part).join('').split('\n');
+  assert.deepEqual(lines.map((line: string) => line.split(' ')[0]), ['jwt', 'operators', 'encryption-key', 'database-password', 'redis-url']);
+  assert.equal(lines[4], `redis-url ${secret('redis')} rediss://realtime: @redis.example.com:6379`);
+});
+
+test('a task can read its secrets, and not the password of the owner of the database', () => {
+  const read = JSON.stringify(statement('task', 'Secrets').Resource);
+  assert.ok(read.includes(secret('role')) && read.includes(secret('redis')) && !read.includes(secret('owner')));
+  assert.equal(statement('task', 'Secrets').Resource.length, 5);
+});
+
+test('tables are made when there is a role, and a server starts when there are tables', () => {
+  assert.deepEqual(container(template, 'migrate').DependsOn, [{ ContainerName: 'role', Condition: 'SUCCESS' }]);
+  const [found] = Object.values(template.findResources('AWS::ECS::Service'));
+  const [run] = Object.keys(template.findResources('Custom::Migration'));
+  const [object] = Object.keys(template.findResources('Custom::Settings'));
+  assert.ok(found?.DependsOn.includes(run) && found?.DependsOn.includes(object));
+});
+
+test('what runs the migration may run no other task, and give it no other role', () => {
+  const { Resource, Condition } = statement('handler', 'Run');
+  assert.match(JSON.stringify(Resource), /:task-definition\/example-migration:\*/);
+  assert.ok(Condition.ArnEquals['ecs:cluster']);
+  assert.equal(statement('handler', 'Role').Condition.StringEquals['iam:PassedToService'], 'ecs-tasks.amazonaws.com');
+});
+
+test('the load balancer alone reaches the port of clients, and no one the internal port', () => {
+  const { FromPort, ToPort, SourceSecurityGroupId } = only(template, 'AWS::EC2::SecurityGroupIngress');
+  assert.deepEqual([FromPort, ToPort, SourceSecurityGroupId], [8080, 8080, 'sg-0123456789abcdef0']);
+});
+
+test('operators reach the internal port', () => {
+  const operated = templateOf((stack) =>
+    serviceIn(stack, { operators: { vpn: SecurityGroup.fromSecurityGroupId(stack, 'Operators', 'sg-0123456789abcdef1') } }),
+  );
+  const rule = only(operated, 'AWS::EC2::SecurityGroupIngress', ({ FromPort }) => FromPort === 9090);
+  assert.deepEqual([rule.ToPort, rule.SourceSecurityGroupId], [9090, 'sg-0123456789abcdef1']);
+});
+
+test('scaling leaves room for the clients of a task that fails, and no task alone', () => {
+  const { TargetTrackingScalingPolicyConfiguration: found } = only(template, 'AWS::ApplicationAutoScaling::ScalingPolicy', (each) =>
+    each.PolicyName.endsWith('-connections'),
+  );
+  assert.deepEqual([found.TargetValue, found.CustomizedMetricSpecification.MetricName], [9830, 'phoenix_connections_active']);
+  assert.equal(only(template, 'AWS::ApplicationAutoScaling::ScalableTarget').MinCapacity, 2);
+});
+
+test('a secret of clients is made unless one is given', () => {
+  const lengths = (from = template) => Object.values(from.findResources('AWS::SecretsManager::Secret')).map(({ Properties }) => Properties.GenerateSecretString.PasswordLength);
+  assert.deepEqual(lengths(), [64, 64, 32]);
+  const given = service({ jwtSecretArn: secret('given') });
+  assert.deepEqual(lengths(given), [64, 32]);
+  assert.ok(statement('task', 'Secrets', given).Resource.includes(secret('given')));
+});
+
+test('a task can decrypt secrets that have keys of their own', () => {
+  const arns = ['01234567-89ab-cdef-0123-456789abcdef', '76543210-89ab-cdef-0123-456789abcdef'].map((id) => `arn:aws:kms:eu-central-1:123456789012:key/${id}`);
+  const keyed = templateOf((stack) => {
+    const [kmsKey, database] = arns.map((arn) => Key.fromKeyArn(stack, arn, arn));
+    if (kmsKey && database) serviceIn(stack, { kmsKey, secretKmsKeys: [database] });
+  });
+  for (const policy of ['task', 'migration']) assert.deepEqual(statement(policy, 'Keys', keyed).Resource, arns);
+});
+
+test('an image of another registry needs no rights in ECR', () => {
+  assert.equal(statement('execution', 'Image', service({ image: 'registry.example.com:5000/realtime-server:0.1.0' })), undefined);
+  assert.match(JSON.stringify(statement('execution', 'Image').Resource), /:ecr:eu-central-1:123456789012:repository\/realtime-server"/);
+});
+
+test('there are no limits per address while the addresses of clients are hidden', () => {
+  const hidden = container(service({ clientsAreHidden: true }), 'server').Environment;
+  assert.ok(hidden.some(({ Name, Value }: any) => Name === 'REALTIME__SERVER__UNLIMITED_ADDRESSES' && Value === '0.0.0.0/0'));
+});
