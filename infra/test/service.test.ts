@@ -110,6 +110,11 @@ test('a secret of clients is made unless one is given', () => {
   assert.ok(statement('task', 'Secrets', given).Resource.includes(secret('given')));
 });
 
+test('the key that encrypts the secrets of tenants stays when the stack is deleted', () => {
+  const kept = Object.values(template.findResources('AWS::SecretsManager::Secret')).filter(({ DeletionPolicy }) => DeletionPolicy === 'RetainExceptOnCreate');
+  assert.deepEqual(kept.map(({ Properties, UpdateReplacePolicy }) => [Properties.GenerateSecretString.PasswordLength, UpdateReplacePolicy]), [[32, 'Retain']]);
+});
+
 test('a task can decrypt secrets that have keys of their own', () => {
   const arns = ['01234567-89ab-cdef-0123-456789abcdef', '76543210-89ab-cdef-0123-456789abcdef'].map((id) => `arn:aws:kms:eu-central-1:123456789012:key/${id}`);
   const keyed = templateOf((stack) => {

@@ -88,14 +88,10 @@ export class Service extends Construct {
   readonly jwtSecretArn: string;
   /** The secret that signs the tokens of operators. */
   readonly operatorsSecretArn: string;
-  /** The bucket of config.toml, with its earlier versions. */
-  readonly settingsBucket: string;
   /** The log of all tasks. */
   readonly logGroup: logs.LogGroup;
   /** The dimensions of all metrics, for alarms and dashboard. */
   readonly dimensions: Record<string, string>;
-  /** The command that runs the migration again, as after a new password of the server's role. */
-  readonly migrate: string;
 
   constructor(scope: Construct, id: string, given: ServiceProps) {
     super(scope, id);
@@ -119,7 +115,6 @@ export class Service extends Construct {
     this.jwtSecretArn = secrets.jwtArn;
     this.operatorsSecretArn = secrets.operatorsArn;
     const settings = new Settings(this, 'Settings', { config: props.config, logGroup: this.logGroup });
-    this.settingsBucket = settings.bucket.bucketName;
 
     const common = { service: props, secrets, logGroup: this.logGroup };
     const definition = serverTask(this, 'Task', {
@@ -131,7 +126,6 @@ export class Service extends Construct {
       },
     });
     const migration = new Migration(this, 'Migration', { ...common, cluster, securityGroup: this.securityGroup });
-    this.migrate = migration.command;
 
     const service = this.served(props, cluster, definition);
     // A version serves after its tables are there, and a task starts with its settings.

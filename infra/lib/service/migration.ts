@@ -29,8 +29,6 @@ export interface MigrationProps {
 export class Migration extends Construct {
   /** The run of the task. */
   readonly run: CustomResource;
-  /** The command that runs it again. */
-  readonly command: string;
 
   constructor(scope: Construct, id: string, props: MigrationProps) {
     super(scope, id);
@@ -63,7 +61,6 @@ export class Migration extends Construct {
       wildcards: 'Revisions of one task definition, and tasks of one cluster, whose names are not known before they are there.',
       statements: handlerStatements(this, definition, role, cluster),
     });
-    const subnets = service.subnets.map((subnet) => subnet.subnetId);
     this.run = new CustomResource(this, 'Run', {
       resourceType: 'Custom::Migration',
       serviceToken: handler.token,
@@ -71,17 +68,12 @@ export class Migration extends Construct {
       properties: {
         Cluster: cluster.clusterName,
         TaskDefinition: definition.ref,
-        Subnets: subnets,
+        Subnets: service.subnets.map((subnet) => subnet.subnetId),
         SecurityGroup: securityGroup.securityGroupId,
         LogGroup: logGroup.logGroupName,
       },
     });
     this.run.node.addDependency(service.database.ready, service.redis.ready);
-    this.command = [
-      `aws ecs run-task --region ${Stack.of(this).region} --cluster ${cluster.clusterName} --task-definition ${service.name}-migration`,
-      `--launch-type FARGATE --network-configuration`,
-      `'awsvpcConfiguration={subnets=[${subnets.join(',')}],securityGroups=[${securityGroup.securityGroupId}],assignPublicIp=DISABLED}'`,
-    ].join(' ');
   }
 }
 

@@ -3,7 +3,7 @@
  * is a file in the folder of the settings, because a variable cannot change while a task runs; a secret that signs tokens may have
  * several lines, so that it can be rotated without an interruption.
  */
-import { Tokenization } from 'aws-cdk-lib';
+import { RemovalPolicy, Tokenization } from 'aws-cdk-lib';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { suppress } from '../nag';
@@ -32,13 +32,15 @@ export class Secrets extends Construct {
         ...(props.kmsKey && { encryptionKey: props.kmsKey }),
       });
       suppress(secret, 'AwsSolutions-SMG4', 'Rotated by hand (docs/aws.md): tokens live with two secrets for a while, which no function of AWS does.');
-      return secret.secretArn;
+      return secret;
     };
-    this.jwtArn = props.jwtSecretArn ?? made('Jwt', `Signs the tokens of clients of ${props.name}; one secret a line`, 64);
-    this.operatorsArn = made('Operators', `Signs the tokens of operators of ${props.name}; one secret a line`, 64);
-    // Exactly 32 bytes, as AES-256 has them. Without it the secrets of stored tenants cannot be read: CloudFormation deletes a secret
-    // so that it can be restored for 30 days.
-    this.encryptionKeyArn = made('EncryptionKey', `Encrypts the secrets of stored tenants of ${props.name}`, 32);
+    this.jwtArn = props.jwtSecretArn ?? made('Jwt', `Signs the tokens of clients of ${props.name}; one secret a line`, 64).secretArn;
+    this.operatorsArn = made('Operators', `Signs the tokens of operators of ${props.name}; one secret a line`, 64).secretArn;
+    // Exactly 32 bytes, as AES-256 has them.
+    const encryptionKey = made('EncryptionKey', `Encrypts the secrets of stored tenants of ${props.name}`, 32);
+    // Without it the secrets of stored tenants cannot be read, and CloudFormation deletes a secret so that it cannot be restored.
+    encryptionKey.applyRemovalPolicy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE);
+    this.encryptionKeyArn = encryptionKey.secretArn;
 
     const { redis, database } = props;
     this.files = [
