@@ -33,6 +33,8 @@ const USER = 'realtime';
 
 export class Cache extends Construct {
   readonly connection: RedisConnection;
+  /** What alarms have to know of the cache: the names of its nodes, which stay when the primary changes. */
+  readonly monitored: { readonly nodeIds: string[] };
   private readonly securityGroup: ec2.SecurityGroup;
 
   constructor(scope: Construct, id: string, props: CacheProps) {
@@ -75,6 +77,7 @@ export class Cache extends Construct {
     suppress(cache, 'AwsSolutions-AEC6', 'A user with a password and few rights takes the place of the one password of all (AUTH).');
 
     this.connection = { host: cache.attrPrimaryEndPointAddress, port: PORT, user: USER, passwordArn: password.secretArn, ready: this };
+    this.monitored = { nodeIds: Array.from({ length: nodes }, (_, index) => `${name}-${String(index + 1).padStart(3, '0')}`) };
   }
 
   /** Lets the members of a security group connect. */

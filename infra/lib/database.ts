@@ -50,7 +50,9 @@ const OWNER = 'postgres';
 
 export class Database extends Construct {
   readonly connection: DatabaseConnection;
-  readonly cluster: rds.CfnDBCluster;
+  /** What alarms have to know of the cluster: its name, and how many connections an instance accepts. */
+  readonly monitored: { readonly clusterId: string; readonly connectionsMax: number };
+  private readonly cluster: rds.CfnDBCluster;
   private readonly securityGroup: ec2.SecurityGroup;
 
   constructor(scope: Construct, id: string, props: DatabaseProps) {
@@ -64,7 +66,8 @@ export class Database extends Construct {
       allowAllOutbound: false,
     });
     Tags.of(this.securityGroup).add('Name', `${props.name}-database`);
-    this.cluster = this.clusterOf({ ...props, engineVersion, databaseName });
+    const capacity = props.capacity ?? { min: 0.5, max: 4 };
+    this.cluster = this.clusterOf({ ...props, engineVersion, databaseName, capacity });
     this.addInstances(props.name, instances);
 
     const password = new secretsmanager.Secret(this, 'Password', {
@@ -84,6 +87,10 @@ export class Database extends Construct {
       ownerPasswordArn: this.cluster.attrMasterUserSecretSecretArn,
       ready: this,
     };
+    // The default of Aurora, which follows the highest capacity and is 189, 823, 1,669 and 3,360 for 1, 4, 8 and 16 of it:
+    // docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.setting-capacity.html
+    const connectionsMax = Math.min(capacity.min < 1 ? 2000 : 5000, Math.floor(211 * capacity.max - 22));
+    this.monitored = { clusterId: props.name, connectionsMax };
   }
 
   /** Lets the members of a security group connect. */
@@ -91,7 +98,7 @@ export class Database extends Construct {
     this.securityGroup.addIngressRule(group, ec2.Port.tcp(PORT), `PostgreSQL, from ${client}`);
   }
 
-  private clusterOf(props: DatabaseProps & { readonly engineVersion: string; readonly databaseName: string }): rds.CfnDBCluster {
+  private clusterOf(props: DatabaseProps & { readonly engineVersion: string; readonly databaseName: string; readonly capacity: Capacity }): rds.CfnDBCluster {
     const subnets = new rds.CfnDBSubnetGroup(this, 'Subnets', {
       dbSubnetGroupName: props.name,
       dbSubnetGroupDescription: `The database of ${props.name}`,
@@ -131,7 +138,7 @@ export class Database extends Construct {
       copyTagsToSnapshot: true,
       deletionProtection: props.deletionProtection ?? true,
       enableCloudwatchLogsExports: ['postgresql'],
-      serverlessV2ScalingConfiguration: { minCapacity: props.capacity?.min ?? 0.5, maxCapacity: props.capacity?.max ?? 4 },
+      serverlessV2ScalingConfiguration: { minCapacity: props.capacity.min, maxCapacity: props.capacity.max },
     });
     cluster.applyRemovalPolicy(RemovalPolicy.SNAPSHOT);
     cluster.node.addDependency(log);

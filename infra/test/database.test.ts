@@ -51,6 +51,18 @@ test('the password of the role is made by AWS, and is in no template', () => {
   assert.deepEqual(only(database(), 'AWS::SecretsManager::Secret').GenerateSecretString, { PasswordLength: 40, ExcludePunctuation: true });
 });
 
+test('alarms know how many connections an instance accepts, as the documentation of Aurora has them', () => {
+  const accepted = (capacity: { min: number; max: number }) => {
+    let most = 0;
+    templateIn((stack, { vpc, isolatedSubnets }) => {
+      most = new Database(stack, 'Database', { name: 'example', vpc, subnets: isolatedSubnets, capacity }).monitored.connectionsMax;
+    });
+    return most;
+  };
+  assert.ok(Math.abs(accepted({ min: 1, max: 16 }) - 3360) < 10);
+  assert.equal(accepted({ min: 0.5, max: 32 }), 2000);
+});
+
 const refusals: [string, Partial<DatabaseProps>, RegExp][] = [
   ['a cluster that pauses', { capacity: { min: 0, max: 4 } }, /cannot have logical replication/],
   ['a capacity that shrinks', { capacity: { min: 8, max: 4 } }, /not below capacity\.min/],

@@ -78,6 +78,11 @@ export class Edge extends Construct {
     if (props.hasRecord ?? true) this.addRecord(props.domain);
   }
 
+  /** Load balancer and target group as their metrics name them, for alarms. */
+  get monitored(): { readonly loadBalancer: string; readonly targetGroup: string } {
+    return { loadBalancer: this.loadBalancer.loadBalancerFullName, targetGroup: this.targetGroup.targetGroupFullName };
+  }
+
   /** The idle time-out of a TLS listener is 350 seconds and cannot be changed. The server pings more often (lib/service). */
   private listen(domain: Domain): void {
     // AWS renews it, with a record that CloudFormation makes.

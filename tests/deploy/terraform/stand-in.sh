@@ -45,7 +45,7 @@ AWS
 # copy FOLDER: the files of the clone that Terraform reads, without what it has left there.
 copy() {
     mkdir -p "$1/infra/monitoring"
-    cp "$ROOT/infra/monitoring/cloudwatch-alarms.json" "$1/infra/monitoring/"
+    cp "$ROOT"/infra/monitoring/cloudwatch-*.json "$1/infra/monitoring/"
     (cd "$ROOT" && tar -c --exclude .terraform --exclude .terraform.lock.hcl --exclude '*.tfstate*' terraform) | tar -x -C "$1"
 }
 
