@@ -27,8 +27,8 @@ const names = ['region', 'domain', 'image', 'jwtSecretArn', 'size'];
 
 /** Reads the inputs. The constructs that use a value check the rest of it. */
 export function inputs(node: Node): Inputs {
-  // Keys of the CDK itself have a colon or a slash. A misspelt optional input would mean nothing otherwise.
-  const unknown = Object.keys(node.getAllContext()).find((key) => !/[:/]/.test(key) && !names.includes(key));
+  // Keys of the CDK itself have more than letters in them. A misspelt optional input would mean nothing otherwise.
+  const unknown = Object.keys(node.getAllContext()).find((key) => /^[A-Za-z]+$/.test(key) && !names.includes(key));
   valid(unknown === undefined, `${unknown} is no input: there are ${names.join(', ')}.`);
 
   const region = text(node, 'region', 'eu-central-1');

@@ -64,13 +64,23 @@ export class Network extends Construct {
     this.publicSubnets = this.vpc.publicSubnets;
     this.privateSubnets = this.vpc.privateSubnets;
     this.isolatedSubnets = this.vpc.isolatedSubnets;
-    for (const [kind, subnets] of Object.entries({ public: this.publicSubnets, private: this.privateSubnets, isolated: this.isolatedSubnets })) {
-      for (const subnet of subnets) Tags.of(subnet).add('Name', Fn.join('-', [name, kind, subnet.availabilityZone]));
-    }
+    this.nameSubnets(name);
 
     // Each task asks S3 for its settings every 30 seconds; through this it costs no traffic of the NAT.
     const s3 = this.vpc.addGatewayEndpoint('S3', { service: ec2.GatewayVpcEndpointAwsService.S3, subnets: [{ subnets: this.privateSubnets }] });
     Tags.of(s3).add('Name', `${name}-s3`);
+  }
+
+  /** Names with the zone at their end, and those of NAT and its address without the kind of their subnet. */
+  private nameSubnets(name: string): void {
+    for (const [kind, subnets] of Object.entries({ public: this.publicSubnets, private: this.privateSubnets, isolated: this.isolatedSubnets })) {
+      for (const subnet of subnets) {
+        Tags.of(subnet).add('Name', Fn.join('-', [name, kind, subnet.availabilityZone]));
+        const [gateway, address] = ['NATGateway', 'EIP'].map((id) => subnet.node.tryFindChild(id));
+        if (gateway) Tags.of(gateway).add('Name', Fn.join('-', [name, subnet.availabilityZone]));
+        if (address) Tags.of(address).add('Name', Fn.join('-', [name, 'nat', subnet.availabilityZone]));
+      }
+    }
   }
 
   /** Addresses of the load balancer, from which it connects to the tasks. */
