@@ -1,5 +1,7 @@
 /** All of it: five inputs, and the constructs that make of them a server. Each is what the module of the same name is in terraform/. */
-import { Stack, type StackProps } from 'aws-cdk-lib';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
 import { Cache } from './cache';
 import { Database } from './database';
@@ -7,27 +9,78 @@ import { Edge } from './edge';
 import type { Inputs } from './inputs';
 import { Network } from './network';
 import { Observability } from './observability';
+import { Service } from './service';
 import { SIZES } from './sizes';
 
 /** The load balancer waits longer than the server drains, and both have to mean the same drain. */
 const drain = { delay: 20, timeout: 60, shutdown: 5 };
+
+/** The same file that `terraform apply` uses. */
+const CONFIG = join(__dirname, '../../terraform/config.toml');
 
 export class RealtimeStack extends Stack {
   constructor(scope: Construct, name: string, inputs: Inputs, props: StackProps) {
     super(scope, name, props);
     const size = SIZES[inputs.size];
     const network = new Network(this, 'Network', { name });
-    const inner = { name, vpc: network.vpc, subnets: network.isolatedSubnets };
-    new Database(this, 'Database', { ...inner, capacity: size.database });
-    new Cache(this, 'Cache', { ...inner, nodeType: size.nodeType });
-    new Edge(this, 'Edge', {
+    const { vpc } = network;
+    const database = new Database(this, 'Database', { name, vpc, subnets: network.isolatedSubnets, capacity: size.database });
+    const cache = new Cache(this, 'Cache', { name, vpc, subnets: network.isolatedSubnets, nodeType: size.nodeType });
+    const edge = new Edge(this, 'Edge', { name, vpc, subnets: network.publicSubnets, targetCidrs: network.privateCidrs, domain: inputs.domain, drain });
+    const service = new Service(this, 'Service', {
       name,
-      vpc: network.vpc,
-      subnets: network.publicSubnets,
-      targetCidrs: network.privateCidrs,
-      domain: inputs.domain,
+      vpc,
+      subnets: network.privateSubnets,
+      image: inputs.image,
+      config: readFileSync(CONFIG, 'utf8'),
+      publicUrl: `wss://${inputs.domain.name}`,
+      targetGroup: edge.targetGroup,
+      loadBalancer: { securityGroup: edge.securityGroup, cidrs: network.publicCidrs },
+      database: database.connection,
+      redis: cache.connection,
+      jwtSecretArn: inputs.jwtSecretArn,
+      cpu: size.task.cpu,
+      memory: size.task.memory,
+      maxConnections: size.task.maxConnections,
+      tasks: size.task.count,
       drain,
     });
-    new Observability(this, 'Observability', { name, dimensions: { service: name } });
+    database.letIn('server', service.securityGroup);
+    cache.letIn('server', service.securityGroup);
+    const observability = new Observability(this, 'Observability', {
+      name,
+      dimensions: service.dimensions,
+      resources: {
+        database: database.monitored,
+        cache: cache.monitored,
+        loadBalancer: { ...edge.monitored, targetsMin: size.task.count.min },
+        service: { cluster: service.clusterName, service: name },
+      },
+    });
+    this.output({ edge, service, observability });
+  }
+
+  /** What is needed next: the outputs of terraform/outputs.tf. */
+  private output({ edge, service, observability }: { edge: Edge; service: Service; observability: Observability }): void {
+    const secretOf = (arn: string) =>
+      `aws secretsmanager get-secret-value --region ${this.region} --secret-id ${arn} --query SecretString --output text | tail -n 1`;
+    const outputs = {
+      Endpoint: ['The address of clients.', edge.endpoint],
+      Token: [
+        'The command that makes a token for a client.',
+        `JWT_SECRET=$(${secretOf(service.jwtSecretArn)}) realtime-server token --sub ann`,
+      ],
+      OperatorToken: [
+        'The command that makes a token for an operator, for `/status` and administration at the internal port.',
+        `API_JWT_SECRET=$(${secretOf(service.operatorsSecretArn)}) realtime-server token --operator --sub $USER`,
+      ],
+      Alarms: [
+        'The topic of the alarms. They are sent to no address until there is a subscription: aws sns subscribe --protocol email.',
+        observability.topic.topicArn,
+      ],
+      Dashboard: ['Address of the dashboard.', observability.dashboard],
+      LogGroup: ['The log of all tasks: aws logs tail.', service.logGroup.logGroupName],
+    };
+    for (const [name, [description, value]] of Object.entries(outputs)) new CfnOutput(this, name, { description, value: value as string });
   }
 }
