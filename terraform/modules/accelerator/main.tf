@@ -2,7 +2,7 @@
 # region that is healthy.
 #
 # Load balancers that terminate TLS see its addresses in the place of clients'. So the servers behind it have no limits per address
-# (`clients_are_hidden` of the module `service`), and the name of the clients leads here (`has_record = false` of the module `edge`).
+# (`clients_are_hidden` of the module `service`, without which a region is refused), and the name of the clients leads here (`has_record = false` of the module `edge`).
 
 resource "aws_globalaccelerator_accelerator" "this" {
   name            = var.name

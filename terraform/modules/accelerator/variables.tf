@@ -17,14 +17,19 @@ variable "domain" {
 }
 
 variable "regions" {
-  description = "The load balancer of each region (output `load_balancer_arn` of the module `edge`), and the percentage of its clients that it receives; 0 empties a region."
+  description = "Of each region: the load balancer (output `load_balancer_arn` of the module `edge`), whether limits per address are off (output `clients_are_hidden` of the module `service`), and the percentage of its clients that it receives; 0 empties a region."
   type = map(object({
-    load_balancer_arn = string
-    traffic_percent   = optional(number, 100)
+    load_balancer_arn  = string
+    clients_are_hidden = bool
+    traffic_percent    = optional(number, 100)
   }))
   validation {
     condition     = length(var.regions) > 0 && alltrue([for region in keys(var.regions) : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", region))])
     error_message = "regions has at least one region, by its name, such as eu-central-1."
+  }
+  validation {
+    condition     = alltrue([for region in values(var.regions) : region.clients_are_hidden])
+    error_message = "clients_are_hidden is true for the service of each region: behind an accelerator all clients have the addresses of the accelerator, and a limit per address would refuse most of them."
   }
   validation {
     condition     = alltrue([for region in values(var.regions) : region.traffic_percent >= 0 && region.traffic_percent <= 100])

@@ -9,8 +9,8 @@ variables {
   name   = "example"
   domain = { name = "realtime.example.com", zone_id = "Z0123456789" }
   regions = {
-    eu-central-1 = { load_balancer_arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/example/0123456789abcdef" }
-    us-east-1    = { load_balancer_arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/example/0123456789abcdef", traffic_percent = 0 }
+    eu-central-1 = { load_balancer_arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/example/0123456789abcdef", clients_are_hidden = true }
+    us-east-1    = { load_balancer_arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/example/0123456789abcdef", clients_are_hidden = true, traffic_percent = 0 }
   }
 }
 
@@ -62,7 +62,7 @@ run "no_region_is_refused" {
 run "only_empty_regions_are_refused" {
   command = plan
   variables {
-    regions = { us-east-1 = { load_balancer_arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/example/1", traffic_percent = 0 } }
+    regions = { us-east-1 = { load_balancer_arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/example/1", clients_are_hidden = true, traffic_percent = 0 } }
   }
   expect_failures = [var.regions]
 }
@@ -70,7 +70,15 @@ run "only_empty_regions_are_refused" {
 run "more_than_all_clients_is_refused" {
   command = plan
   variables {
-    regions = { us-east-1 = { load_balancer_arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/example/1", traffic_percent = 101 } }
+    regions = { us-east-1 = { load_balancer_arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/example/1", clients_are_hidden = true, traffic_percent = 101 } }
+  }
+  expect_failures = [var.regions]
+}
+
+run "limits_per_address_are_refused" {
+  command = plan
+  variables {
+    regions = { us-east-1 = { load_balancer_arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/example/1", clients_are_hidden = false } }
   }
   expect_failures = [var.regions]
 }
