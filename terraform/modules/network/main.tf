@@ -19,7 +19,8 @@ data "aws_availability_zones" "available" {
 }
 
 locals {
-  zones = slice(data.aws_availability_zones.available.names, 0, var.zones)
+  zones        = slice(data.aws_availability_zones.available.names, 0, var.zones)
+  nat_gateways = coalesce(var.nat_gateways, var.zones)
   # Sixteen equal parts of the network: four for each kind of subnet, the last four are free.
   kinds = { public = 0, private = 4, isolated = 8 }
   cidrs = {
@@ -88,15 +89,15 @@ resource "aws_route_table_association" "public" {
   route_table_id = aws_route_table.public.id
 }
 
-# A NAT in each zone, so that the tasks of a zone do not depend on another one.
+# A NAT in each zone, so that the tasks of a zone do not depend on another one, unless one alone is asked for.
 resource "aws_eip" "nat" {
-  count  = var.zones
+  count  = local.nat_gateways
   domain = "vpc"
   tags   = merge(var.tags, { Name = "${var.name}-nat-${local.zones[count.index]}" })
 }
 
 resource "aws_nat_gateway" "this" {
-  count         = var.zones
+  count         = local.nat_gateways
   allocation_id = aws_eip.nat[count.index].id
   subnet_id     = aws_subnet.public[count.index].id
   tags          = merge(var.tags, { Name = "${var.name}-${local.zones[count.index]}" })
@@ -113,7 +114,7 @@ resource "aws_route" "nat" {
   count                  = var.zones
   route_table_id         = aws_route_table.private[count.index].id
   destination_cidr_block = "0.0.0.0/0"
-  nat_gateway_id         = aws_nat_gateway.this[count.index].id
+  nat_gateway_id         = aws_nat_gateway.this[count.index % local.nat_gateways].id
 }
 
 resource "aws_route_table_association" "private" {

@@ -31,3 +31,18 @@ output "private_cidrs" {
   description = "Addresses of these subnets, to which the load balancer connects."
   value       = aws_subnet.private[*].cidr_block
 }
+
+output "cidr" {
+  description = "Addresses of the whole network."
+  value       = aws_vpc.this.cidr_block
+}
+
+output "private_route_table_ids" {
+  description = "Route tables of the tasks, for a route to another network."
+  value       = aws_route_table.private[*].id
+}
+
+output "isolated_route_table_id" {
+  description = "Route table of database and cache, for a route to another network."
+  value       = aws_route_table.isolated.id
+}

@@ -27,6 +27,16 @@ variable "zones" {
   }
 }
 
+variable "nat_gateways" {
+  description = "NAT gateways: one in each zone, or 1 for all, which costs less, and without whose zone tasks reach nothing outside. Null: one in each zone."
+  type        = number
+  default     = null
+  validation {
+    condition     = var.nat_gateways == null || var.nat_gateways == 1 || var.nat_gateways == var.zones
+    error_message = "nat_gateways is 1, or as many as zones."
+  }
+}
+
 variable "tags" {
   description = "Tags of everything that can have them."
   type        = map(string)

@@ -39,6 +39,27 @@ run "zones" {
   }
 }
 
+run "one_nat_for_all_zones" {
+  command = plan
+  variables {
+    zones        = 3
+    nat_gateways = 1
+  }
+  assert {
+    condition     = length(aws_nat_gateway.this) == 1 && length(aws_route.nat) == 3
+    error_message = "A zone has no way out, or a NAT of its own."
+  }
+}
+
+run "a_nat_for_some_zones_is_refused" {
+  command = plan
+  variables {
+    zones        = 3
+    nat_gateways = 2
+  }
+  expect_failures = [var.nat_gateways]
+}
+
 run "the_smallest_network" {
   command = plan
   variables {
