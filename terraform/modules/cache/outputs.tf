@@ -7,7 +7,11 @@ output "connection" {
     password_arn = aws_secretsmanager_secret.password.arn
   }
   # Before these a task would connect in vain.
-  depends_on = [aws_secretsmanager_secret_version.password, aws_vpc_security_group_ingress_rule.client]
+  depends_on = [
+    aws_secretsmanager_secret_version.password,
+    aws_vpc_security_group_ingress_rule.client,
+    aws_vpc_security_group_ingress_rule.network,
+  ]
 }
 
 output "monitored" {

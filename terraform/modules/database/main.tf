@@ -112,3 +112,14 @@ resource "aws_vpc_security_group_ingress_rule" "client" {
   from_port                    = local.port
   to_port                      = local.port
 }
+
+# A security group of another region cannot be named.
+resource "aws_vpc_security_group_ingress_rule" "network" {
+  for_each          = var.client_cidrs
+  security_group_id = aws_security_group.this.id
+  description       = "PostgreSQL, from ${each.key}"
+  cidr_ipv4         = each.value
+  ip_protocol       = "tcp"
+  from_port         = local.port
+  to_port           = local.port
+}

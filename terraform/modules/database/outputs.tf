@@ -15,6 +15,7 @@ output "connection" {
     aws_rds_cluster_instance.this,
     aws_secretsmanager_secret_version.role,
     aws_vpc_security_group_ingress_rule.client,
+    aws_vpc_security_group_ingress_rule.network,
   ]
 }
 

@@ -27,6 +27,16 @@ variable "clients" {
   default     = {}
 }
 
+variable "client_cidrs" {
+  description = "Networks that may connect, each under a name: those of tasks in another region, over a peering."
+  type        = map(string)
+  default     = {}
+  validation {
+    condition     = alltrue([for cidr in values(var.client_cidrs) : can(cidrhost(cidr, 0)) && try(tonumber(split("/", cidr)[1]) >= 16, false)])
+    error_message = "client_cidrs are networks of at most 65,536 addresses, such as 10.1.64.0/20."
+  }
+}
+
 variable "engine_version" {
   description = "Version of Aurora PostgreSQL, from 16 on; without a minor one that of AWS, which also upgrades it."
   type        = string

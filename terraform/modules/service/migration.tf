@@ -1,5 +1,6 @@
 # What a version needs in the database, done by a task of its own before any server of the version starts: the role of the server
-# (role.sql, as the owner), and then the tables (realtime-server migrate, as the role).
+# (role.sql, as the owner), and then the tables (realtime-server migrate, as the role). The service of another region (`home`) has
+# done it, where there is one.
 
 locals {
   role_environment = {
@@ -44,7 +45,7 @@ locals {
     environment = [for name, value in local.database_environment : { name = name, value = value }]
     secrets = [
       { name = "DB_PASSWORD", valueFrom = var.database.password_arn },
-      { name = "DB_ENC_KEY_GCM", valueFrom = aws_secretsmanager_secret.encryption_key.arn },
+      { name = "DB_ENC_KEY_GCM", valueFrom = local.encryption_key_arn },
     ]
     dependsOn        = [{ containerName = "role", condition = "SUCCESS" }]
     logConfiguration = local.logs.migrate
@@ -59,12 +60,13 @@ locals {
 }
 
 resource "aws_ecs_task_definition" "migration" {
+  count                    = var.home == null ? 1 : 0
   family                   = "${var.name}-migration"
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
   cpu                      = 256
   memory                   = 512
-  execution_role_arn       = aws_iam_role.migration.arn
+  execution_role_arn       = aws_iam_role.migration[0].arn
   container_definitions    = jsonencode([local.role, local.migrate])
   tags                     = var.tags
 
@@ -87,14 +89,15 @@ resource "aws_ecs_task_definition" "migration" {
 # Terraform has no resource for a task that ends, so this needs the AWS CLI where `terraform apply` runs. Another image, and a
 # change of anything else that the task consists of, runs it again.
 resource "terraform_data" "migration" {
-  triggers_replace = [aws_ecs_task_definition.migration.arn]
+  count            = var.home == null ? 1 : 0
+  triggers_replace = [aws_ecs_task_definition.migration[0].arn]
 
   provisioner "local-exec" {
     command = "${path.module}/run-migration"
     environment = {
       AWS_REGION      = data.aws_region.current.region
       CLUSTER         = aws_ecs_cluster.this.name
-      TASK_DEFINITION = aws_ecs_task_definition.migration.arn
+      TASK_DEFINITION = aws_ecs_task_definition.migration[0].arn
       SUBNETS         = join(",", var.subnet_ids)
       SECURITY_GROUP  = aws_security_group.this.id
       LOG_GROUP       = aws_cloudwatch_log_group.this.name

@@ -15,7 +15,7 @@ output "jwt_secret_arn" {
 
 output "operators_secret_arn" {
   description = "The secret that signs the tokens of operators."
-  value       = aws_secretsmanager_secret.operators.arn
+  value       = local.operators_secret_arn
 }
 
 output "log_group" {
@@ -26,4 +26,18 @@ output "log_group" {
 output "dimensions" {
   description = "The dimensions of all metrics, for alarms and dashboard."
   value       = { service = var.name }
+}
+
+output "home" {
+  description = "The secrets, for services of other regions that use the same database and Redis."
+  value = {
+    jwt_secret_arn       = local.jwt_secret_arn
+    operators_secret_arn = local.operators_secret_arn
+    encryption_key_arn   = local.encryption_key_arn
+  }
+}
+
+output "clients_are_hidden" {
+  description = "Whether limits per address are off, as an accelerator needs it."
+  value       = var.clients_are_hidden
 }

@@ -32,9 +32,11 @@ settings() {
 }
 
 # A line of $SECRETS has a file, the ARN of a secret, and what is before and after it in the file: a password within an address.
+# All secrets are in one region, which may be another one than that of the task: the fourth part of an ARN.
 secrets() {
     # shellcheck disable=SC2046  # Each ARN is an argument.
     received=$(aws secretsmanager batch-get-secret-value --no-paginate --output text --query "$query" \
+        --region "$(echo "$SECRETS" | head -n 1 | cut -d ' ' -f 2 | cut -d : -f 4)" \
         --secret-id-list $(echo "$SECRETS" | cut -d ' ' -f 2)) || return 1
     echo "$SECRETS" | while read -r file arn before after; do
         secret=${received#*"$arn$unit"}

@@ -116,6 +116,16 @@ variable "jwt_secret" {
   }
 }
 
+variable "home" {
+  description = "The output `home` of the service in another region, whose database and Redis this one uses as well. Its secrets are used, and it migrates the database. Null: this service does."
+  type        = object({ jwt_secret_arn = string, operators_secret_arn = string, encryption_key_arn = string })
+  default     = null
+  validation {
+    condition     = var.home == null || var.jwt_secret == null
+    error_message = "jwt_secret belongs to the service of the other region: `home` has it."
+  }
+}
+
 variable "cpu" {
   description = "CPU of a task, in units of which 1,024 are one processor."
   type        = number

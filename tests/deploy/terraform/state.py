@@ -18,7 +18,9 @@ def resources(module: dict | None = None) -> dict[str, dict]:
 
 def containers(task: str) -> dict[str, dict]:
     """Name → container, of the task `server` or `migration`."""
-    text = resources()[f"module.service.aws_ecs_task_definition.{task}"]["container_definitions"]
+    # The migration is only where there is no service of another region.
+    address = f"module.service.aws_ecs_task_definition.{task}"
+    text = (resources().get(address) or resources()[f"{address}[0]"])["container_definitions"]
     return {each["name"]: each for each in json.loads(text)}
 
 

@@ -49,6 +49,17 @@ run "replication_group" {
   }
 }
 
+run "tasks_of_another_region" {
+  command = plan
+  variables {
+    client_cidrs = { other = "10.1.64.0/20" }
+  }
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.network["other"].cidr_ipv4 == "10.1.64.0/20"
+    error_message = "The tasks of another region cannot connect."
+  }
+}
+
 run "another_version" {
   command = plan
   variables {
@@ -102,4 +113,12 @@ run "a_type_of_another_service_is_refused" {
     node_type = "m7g.large"
   }
   expect_failures = [var.node_type]
+}
+
+run "everyone_is_refused" {
+  command = plan
+  variables {
+    client_cidrs = { all = "0.0.0.0/0" }
+  }
+  expect_failures = [var.client_cidrs]
 }

@@ -61,6 +61,17 @@ run "cluster" {
   }
 }
 
+run "tasks_of_another_region" {
+  command = plan
+  variables {
+    client_cidrs = { other = "10.1.64.0/20" }
+  }
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.network["other"].cidr_ipv4 == "10.1.64.0/20"
+    error_message = "The tasks of another region cannot connect."
+  }
+}
+
 run "connections" {
   command = plan
   variables {

@@ -99,3 +99,11 @@ run "a_retention_that_does_not_exist_is_refused" {
   }
   expect_failures = [var.log_retention_days]
 }
+
+run "everyone_is_refused" {
+  command = plan
+  variables {
+    client_cidrs = { all = "0.0.0.0/0" }
+  }
+  expect_failures = [var.client_cidrs]
+}

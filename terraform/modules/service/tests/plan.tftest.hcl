@@ -56,7 +56,7 @@ run "containers" {
   command = plan
 
   assert {
-    condition     = alltrue([for each in concat(jsondecode(aws_ecs_task_definition.server.container_definitions), jsondecode(aws_ecs_task_definition.migration.container_definitions)) : each.readonlyRootFilesystem && !each.privileged && each.linuxParameters.capabilities.drop == ["ALL"]])
+    condition     = alltrue([for each in concat(jsondecode(aws_ecs_task_definition.server.container_definitions), jsondecode(aws_ecs_task_definition.migration[0].container_definitions)) : each.readonlyRootFilesystem && !each.privileged && each.linuxParameters.capabilities.drop == ["ALL"]])
     error_message = "A container can write to its root, or has capabilities."
   }
   assert {
@@ -76,7 +76,7 @@ run "containers" {
     error_message = "The server can change its own settings."
   }
   assert {
-    condition     = jsondecode(aws_ecs_task_definition.migration.container_definitions)[1].dependsOn == [{ containerName = "role", condition = "SUCCESS" }]
+    condition     = jsondecode(aws_ecs_task_definition.migration[0].container_definitions)[1].dependsOn == [{ containerName = "role", condition = "SUCCESS" }]
     error_message = "Tables are made before there is a role."
   }
 }
@@ -157,5 +157,28 @@ run "limits_per_address_are_off_while_clients_are_hidden" {
   assert {
     condition     = contains(jsondecode(aws_ecs_task_definition.server.container_definitions)[0].environment, { name = "REALTIME__SERVER__UNLIMITED_ADDRESSES", value = "0.0.0.0/0" })
     error_message = "All clients together have the limits of one address."
+  }
+}
+
+run "a_second_region_uses_the_secrets_of_the_first" {
+  command = plan
+  variables {
+    home = {
+      jwt_secret_arn       = "arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt"
+      operators_secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:operators"
+      encryption_key_arn   = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key"
+    }
+  }
+  assert {
+    condition     = length(aws_secretsmanager_secret.jwt) + length(aws_secretsmanager_secret.operators) + length(aws_secretsmanager_secret.encryption_key) == 0
+    error_message = "Nodes of one cluster have different secrets."
+  }
+  assert {
+    condition     = length(terraform_data.migration) + length(aws_iam_role.migration) == 0
+    error_message = "Two regions migrate one database."
+  }
+  assert {
+    condition     = output.home == var.home && local.secret_files["encryption-key"].arn == var.home.encryption_key_arn
+    error_message = "The tasks have other secrets than those of the first region."
   }
 }

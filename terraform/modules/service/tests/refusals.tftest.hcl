@@ -207,3 +207,12 @@ run "a_limit_per_address_while_clients_are_hidden_is_refused" {
   }
   expect_failures = [var.clients_are_hidden]
 }
+
+run "another_secret_than_that_of_the_first_region_is_refused" {
+  command = plan
+  variables {
+    jwt_secret = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given-AbCdEf" }
+    home       = { jwt_secret_arn = "a", operators_secret_arn = "b", encryption_key_arn = "c" }
+  }
+  expect_failures = [var.home]
+}
