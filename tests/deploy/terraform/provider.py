@@ -29,13 +29,9 @@ with open(os.environ["SCHEMA"], encoding="utf-8") as file:
     SCHEMA = json.load(file)
 UNKNOWN = msgpack.ExtType(0, b"\x00")
 NESTING = {kind: getattr(pb.Schema.NestedBlock, kind.upper()) for kind in ("single", "list", "set", "map")}
-ACCOUNT, REGION = "123456789012", "eu-central-1"
-FIXED = {
-    "aws_caller_identity": {"account_id": ACCOUNT},
-    "aws_region": {"name": REGION, "region": REGION, "id": REGION},
-    "aws_partition": {"partition": "aws", "dns_suffix": "amazonaws.com"},
-    "aws_availability_zones": {"names": [f"{REGION}{zone}" for zone in "abc"]},
-}
+ACCOUNT = "123456789012"
+# The configuration of the provider; each one of an alias is a process of its own.
+PLACE = {"region": "eu-central-1"}
 
 
 def block(schema: dict) -> pb.Schema.Block:
@@ -91,13 +87,23 @@ def planned(schema: dict, config: dict | None, proposed: object, prior: dict | N
     return found
 
 
+def fixed(name: str) -> dict:
+    region = PLACE["region"]
+    return {
+        "aws_caller_identity": {"account_id": ACCOUNT},
+        "aws_region": {"name": region, "region": region, "id": region},
+        "aws_partition": {"partition": "aws", "dns_suffix": "amazonaws.com"},
+        "aws_availability_zones": {"names": [f"{region}{zone}" for zone in "abc"]},
+    }.get(name, {})
+
+
 def made_up(kind: object, name: str, resource: str, seed: str) -> object:
     short = hashlib.sha256(f"{seed}/{resource}/{name}".encode()).hexdigest()[:12]
     bare = resource.removeprefix("aws_")
     if kind == "string":
         if name == "arn" or name.endswith("_arn"):
-            return f"arn:aws:{bare.split('_')[0]}:{REGION}:{ACCOUNT}:{bare}/{short}"
-        return {"region": REGION, "owner_id": ACCOUNT}.get(name, f"{bare.replace('_', '-')}-{short}")
+            return f"arn:aws:{bare.split('_')[0]}:{PLACE['region']}:{ACCOUNT}:{bare}/{short}"
+        return {"region": PLACE["region"], "owner_id": ACCOUNT}.get(name, f"{bare.replace('_', '-')}-{short}")
     if kind in ("number", "bool", "dynamic"):
         return {"number": 1, "bool": False, "dynamic": None}[kind]
     if kind[0] == "object":
@@ -145,7 +151,7 @@ def policy(config: dict) -> str:
 
 def data_source(name: str, config: dict) -> dict:
     schema, seed = SCHEMA["data_sources"][name], json.dumps(config, default=str, sort_keys=True)
-    found = filled(schema, planned(schema, config, config, None), name, seed) | FIXED.get(name, {})
+    found = filled(schema, planned(schema, config, config, None), name, seed) | fixed(name)
     if name == "aws_iam_policy_document":
         found["json"] = found["minified_json"] = policy(config)
     return found
@@ -196,6 +202,7 @@ class Provider(rpc.ProviderServicer):
         return pb.ValidateProviderConfig.Response()
 
     def ConfigureProvider(self, request, context):
+        PLACE["region"] = decoded(request.config).get("region") or PLACE["region"]
         return pb.ConfigureProvider.Response()
 
     def ValidateResourceConfig(self, request, context):
