@@ -15,10 +15,11 @@ locals {
     runbook    = "${dirname(var.runbook_url)}/aws.md#alarms-of-resources"
   }
   # The role, not an instance: it stays the same after a failover.
-  writer  = try({ DBClusterIdentifier = var.database.cluster_id, Role = "WRITER" }, null)
-  cluster = try({ DBClusterIdentifier = var.database.cluster_id }, null)
-  targets = try({ LoadBalancer = var.load_balancer.load_balancer, TargetGroup = var.load_balancer.target_group }, null)
-  tasks   = try({ ClusterName = var.service.cluster, ServiceName = var.service.service }, null)
+  writer  = var.database == null ? null : { DBClusterIdentifier = var.database.cluster_id, Role = "WRITER" }
+  cluster = var.database == null ? null : { DBClusterIdentifier = var.database.cluster_id }
+  nodes   = var.cache == null ? [] : var.cache.node_ids
+  targets = var.load_balancer == null ? null : { LoadBalancer = var.load_balancer.load_balancer, TargetGroup = var.load_balancer.target_group }
+  tasks   = var.service == null ? null : { ClusterName = var.service.cluster, ServiceName = var.service.service }
 
   database_alarms = var.database == null ? null : {
     # A slot that nothing reads keeps the log from then on. The first metric is that of the slots, the second, which Aurora has only
@@ -59,7 +60,7 @@ locals {
     EngineCPUUtilization          = "Maximum"
     Evictions                     = "Sum"
     ReplicationLag                = "Maximum"
-    } : name => [for index, node in try(var.cache.node_ids, []) : {
+    } : name => [for index, node in local.nodes : {
       id         = "node${index}"
       namespace  = "AWS/ElastiCache"
       name       = name
@@ -67,7 +68,7 @@ locals {
       dimensions = { CacheClusterId = node }
     }]
   }
-  highest_of_nodes = "MAX([${join(", ", [for index, node in try(var.cache.node_ids, []) : "node${index}"])}])"
+  highest_of_nodes = "MAX([${join(", ", [for index, node in local.nodes : "node${index}"])}])"
 
   cache_alarms = var.cache == null ? null : {
     # A full cache refuses writes (noeviction): presence is lost, and nodes are no longer found.

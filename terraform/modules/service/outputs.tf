@@ -35,6 +35,8 @@ output "home" {
     operators_secret_arn = local.operators_secret_arn
     encryption_key_arn   = local.encryption_key_arn
   }
+  # Tasks of a version start after its tables are there, in each region.
+  depends_on = [terraform_data.migration]
 }
 
 output "clients_are_hidden" {
