@@ -1,0 +1,72 @@
+variable "region" {
+  description = "Region of everything, such as `eu-central-1`."
+  type        = string
+}
+
+variable "domain" {
+  description = "The name of the server, and the id of the zone in Route 53 that it belongs to."
+  type        = object({ name = string, zone_id = string })
+}
+
+variable "image" {
+  description = "The image, with its version or its digest."
+  type        = string
+}
+
+variable "emails" {
+  description = "Addresses that receive alarms. Each is sent a link by which it is confirmed."
+  type        = list(string)
+  validation {
+    condition     = length(var.emails) > 0
+    error_message = "emails has an address: alarms that are sent to none are noticed by none."
+  }
+}
+
+variable "network" {
+  description = "A network that exists, with subnets of each kind in two zones or more. Null: one is made, in three zones."
+  type = object({
+    vpc_id              = string
+    public_subnet_ids   = list(string)
+    public_cidrs        = list(string)
+    private_subnet_ids  = list(string)
+    private_cidrs       = list(string)
+    isolated_subnet_ids = list(string)
+  })
+  default = null
+}
+
+variable "operators" {
+  description = "Security groups that reach metrics, `/status` and administration (port 9090), each under a name: a VPN, Prometheus."
+  type        = map(string)
+  default     = {}
+}
+
+variable "jwt_secret_arn" {
+  description = "The secret that signs the tokens of clients, by its whole ARN. Null: one is made."
+  type        = string
+  default     = null
+}
+
+variable "task" {
+  description = "Size of a task and how many there are; `max_connections` is that of a task."
+  type        = object({ cpu = number, memory = number, max_connections = number, count = object({ min = number, max = number }) })
+  default     = { cpu = 2048, memory = 8192, max_connections = 25000, count = { min = 3, max = 12 } }
+}
+
+variable "database" {
+  description = "Fewest and most Aurora capacity units of an instance."
+  type        = object({ min = number, max = number })
+  default     = { min = 2, max = 16 }
+}
+
+variable "node_type" {
+  description = "Size of each node of the cache."
+  type        = string
+  default     = "cache.m7g.large"
+}
+
+variable "runbook_url" {
+  description = "Where docs/runbook.md is found, for the descriptions of the alarms."
+  type        = string
+  default     = "docs/runbook.md"
+}
