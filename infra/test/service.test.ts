@@ -1,9 +1,10 @@
 /** The service: how tasks stop, what they may do, and what they have. As terraform/modules/service/tests/plan.tftest.hcl. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SecurityGroup } from 'aws-cdk-lib/aws-ec2';
+import { SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2';
 import { Key } from 'aws-cdk-lib/aws-kms';
-import { container, only, secret, service, serviceIn } from './services';
+import { Topic } from 'aws-cdk-lib/aws-sns';
+import { connection, container, only, secret, service, serviceIn } from './services';
 import { templateOf } from './stacks';
 
 const template = service();
@@ -72,6 +73,17 @@ test('tables are made when there is a role, and a server starts when there are t
   const [run] = Object.keys(template.findResources('Custom::Migration'));
   const [object] = Object.keys(template.findResources('Custom::Settings'));
   assert.ok(found?.DependsOn.includes(run) && found?.DependsOn.includes(object));
+});
+
+test('the migration is run when its subnets lead to the internet, and the database lets it in', () => {
+  const made = templateOf((stack) => {
+    const vpc = new Vpc(stack, 'Network', { maxAzs: 2 });
+    const database = new Topic(stack, 'Database');
+    serviceIn(stack, { subnets: vpc.privateSubnets, database: { ...connection, ready: database } });
+  });
+  const [run] = Object.values(made.findResources('Custom::Migration'));
+  assert.equal(run?.DependsOn.filter((id: string) => /PrivateSubnet\dDefaultRoute/.test(id)).length, 2);
+  assert.ok(run?.DependsOn.some((id: string) => id.startsWith('Database')));
 });
 
 test('what runs the migration may run no other task, and give it no other role', () => {

@@ -4,10 +4,25 @@ import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as elb from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { DependencyGroup } from 'constructs';
+import type { DatabaseConnection } from '../lib/connections';
 import { Service, type ServiceProps } from '../lib/service';
 import { templateOf } from './stacks';
 
 const ready = new DependencyGroup();
+
+export const secret = (name: string) => `arn:aws:secretsmanager:eu-central-1:123456789012:secret:${name}-AbCdEf`;
+
+/** To a database that is there already. */
+export const connection: DatabaseConnection = {
+  host: 'database.example.com',
+  port: 5432,
+  database: 'realtime',
+  role: 'realtime',
+  passwordArn: secret('role'),
+  owner: 'postgres',
+  ownerPasswordArn: secret('owner'),
+  ready,
+};
 
 /** A service in the stack, with resources of others beside it. */
 export function serviceIn(stack: Stack, props: Partial<ServiceProps> = {}): Service {
@@ -26,23 +41,12 @@ export function serviceIn(stack: Stack, props: Partial<ServiceProps> = {}): Serv
     }),
     loadBalancer: { securityGroup, cidrs: ['10.0.0.0/20', '10.0.16.0/20'] },
     redis: { host: 'redis.example.com', port: 6379, user: 'realtime', passwordArn: secret('redis'), ready },
-    database: {
-      host: 'database.example.com',
-      port: 5432,
-      database: 'realtime',
-      role: 'realtime',
-      passwordArn: secret('role'),
-      owner: 'postgres',
-      ownerPasswordArn: secret('owner'),
-      ready,
-    },
+    database: connection,
     ...props,
   });
 }
 
 export const service = (props: Partial<ServiceProps> = {}): Template => templateOf((stack) => serviceIn(stack, props));
-
-export const secret = (name: string) => `arn:aws:secretsmanager:eu-central-1:123456789012:secret:${name}-AbCdEf`;
 
 /** The properties of the one resource of a type, or of the one for which the condition holds. */
 export function only(template: Template, type: string, matches: (properties: any) => boolean = () => true): any {

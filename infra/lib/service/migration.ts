@@ -73,7 +73,9 @@ export class Migration extends Construct {
         LogGroup: logGroup.logGroupName,
       },
     });
-    this.run.node.addDependency(service.database.ready, service.redis.ready);
+    // Without a way to the internet there is no image, and no AWS.
+    const connected = service.subnets.map((subnet) => subnet.internetConnectivityEstablished);
+    this.run.node.addDependency(service.database.ready, service.redis.ready, ...connected);
   }
 }
 
