@@ -3,7 +3,7 @@
  * region that is healthy.
  *
  * Load balancers that terminate TLS see its addresses in the place of clients'. So the servers behind it have no limits per address
- * (`clientsAreHidden` of `Service`), and the name of the clients leads here (`hasRecord: false` of `Edge`).
+ * (`clientsAreHidden` of `Service`, without which a region is refused), and the name of the clients leads here (`hasRecord: false` of `Edge`).
  */
 import * as globalaccelerator from 'aws-cdk-lib/aws-globalaccelerator';
 import * as route53 from 'aws-cdk-lib/aws-route53';
@@ -22,6 +22,8 @@ export interface AcceleratorProps {
 
 export interface AcceleratedRegion {
   readonly loadBalancerArn: string;
+  /** Whether the service of the region has no limits per address: `clientsAreHidden` of `Service`. */
+  readonly clientsAreHidden: boolean;
   /** The percentage of its clients that the region receives; 0 empties it. */
   readonly trafficPercent?: number;
 }
@@ -73,6 +75,10 @@ function check(props: AcceleratorProps): void {
   valid(
     names.length > 0 && names.every((region) => /^[a-z]{2}(-[a-z]+)+-[0-9]$/.test(region)),
     'regions has at least one region, by its name, such as eu-central-1.',
+  );
+  valid(
+    Object.values(props.regions).every((region) => region.clientsAreHidden),
+    'clientsAreHidden is true for the service of each region: behind an accelerator all clients have the addresses of the accelerator, and a limit per address would refuse most of them.',
   );
   const percents = Object.values(props.regions).map((region) => region.trafficPercent ?? 100);
   valid(

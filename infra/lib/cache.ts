@@ -10,7 +10,7 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { RedisConnection } from './connections';
 import { suppress } from './nag';
-import { valid, validName } from './valid';
+import { valid, validClientCidr, validName } from './valid';
 
 export interface CacheProps {
   /** Name of the cache, such as `realtime`. */
@@ -83,6 +83,11 @@ export class Cache extends Construct {
   /** Lets the members of a security group connect. */
   letIn(client: string, group: ec2.ISecurityGroup): void {
     this.securityGroup.addIngressRule(group, ec2.Port.tcp(PORT), `Valkey, from ${client}`);
+  }
+
+  /** Lets a network connect: that of tasks in another region, whose security group cannot be named. */
+  letInNetwork(client: string, cidr: string): void {
+    this.securityGroup.addIngressRule(ec2.Peer.ipv4(validClientCidr(cidr)), ec2.Port.tcp(PORT), `Valkey, from ${client}`);
   }
 
   private subnets(props: CacheProps): elasticache.CfnSubnetGroup {

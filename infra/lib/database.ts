@@ -13,7 +13,7 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { DatabaseConnection } from './connections';
 import { suppress } from './nag';
-import { valid, validName, validRetention } from './valid';
+import { valid, validClientCidr, validName, validRetention } from './valid';
 
 export interface DatabaseProps {
   /** Name of the cluster, such as `realtime`. */
@@ -96,6 +96,11 @@ export class Database extends Construct {
   /** Lets the members of a security group connect. */
   letIn(client: string, group: ec2.ISecurityGroup): void {
     this.securityGroup.addIngressRule(group, ec2.Port.tcp(PORT), `PostgreSQL, from ${client}`);
+  }
+
+  /** Lets a network connect: that of tasks in another region, whose security group cannot be named. */
+  letInNetwork(client: string, cidr: string): void {
+    this.securityGroup.addIngressRule(ec2.Peer.ipv4(validClientCidr(cidr)), ec2.Port.tcp(PORT), `PostgreSQL, from ${client}`);
   }
 
   private clusterOf(props: DatabaseProps & { readonly engineVersion: string; readonly databaseName: string; readonly capacity: Capacity }): rds.CfnDBCluster {

@@ -15,6 +15,8 @@ export interface NetworkProps {
   readonly cidr?: string;
   /** Availability zones that are used. */
   readonly zones?: number;
+  /** NAT gateways: one in each zone, or 1 for all, which costs less, and without whose zone tasks reach nothing outside. */
+  readonly natGateways?: number;
 }
 
 /** Zones that addresses are set aside for. */
@@ -31,7 +33,7 @@ export class Network extends Construct {
 
   constructor(scope: Construct, id: string, props: NetworkProps) {
     super(scope, id);
-    const { cidr = '10.0.0.0/16', zones = 2 } = props;
+    const { cidr = '10.0.0.0/16', zones = 2, natGateways = zones } = props;
     const name = validName(props.name);
     const prefix = Number(/^(?:\d{1,3}\.){3}\d{1,3}\/(\d+)$/.exec(cidr)?.[1]);
     valid(
@@ -39,6 +41,7 @@ export class Network extends Construct {
       `cidr is a network of IPv4 from /16 to /22, such as 10.0.0.0/16: AWS has no larger one, and a smaller one has no place for the subnets. It is ${cidr}.`,
     );
     valid([2, 3, 4].includes(zones), `zones is 2, 3 or 4: database, cache and server each need a second zone to fail over to. It is ${zones}.`);
+    valid(natGateways === 1 || natGateways === zones, `natGateways is 1, or as many as zones: it is ${natGateways}.`);
 
     // Sixteen equal parts of the network: four for each kind of subnet, the last four are free.
     const cidrMask = prefix + 4;
@@ -48,8 +51,8 @@ export class Network extends Construct {
       // Functions of CloudFormation, so that no account is asked for its zones. Only zones are among them, and no Local Zones.
       availabilityZones: Array.from({ length: zones }, (_, index) => Fn.select(index, Fn.getAzs())),
       reservedAzs: ZONES_MAX - zones,
-      // A NAT in each zone, so that the tasks of a zone do not depend on another one.
-      natGateways: zones,
+      // A NAT in each zone, so that the tasks of a zone do not depend on another one, unless one alone is asked for.
+      natGateways,
       subnetConfiguration: [
         { name: 'Public', subnetType: ec2.SubnetType.PUBLIC, cidrMask, mapPublicIpOnLaunch: false },
         { name: 'Private', subnetType: ec2.SubnetType.PRIVATE_WITH_EGRESS, cidrMask },

@@ -35,3 +35,10 @@ export function validDomain(domain: { readonly name: string; readonly zoneId: st
     `domain.zoneId is the id of a hosted zone, such as Z0123456789ABCDEFGHIJ: aws route53 list-hosted-zones shows it. It is ${domain.zoneId}.`,
   );
 }
+
+/** A network of clients, which is not everyone. */
+export function validClientCidr(cidr: string): string {
+  const prefix = Number(/^(?:\d{1,3}\.){3}\d{1,3}\/(\d+)$/.exec(cidr)?.[1]);
+  valid(prefix >= 16 && prefix <= 32, `A network of clients has at most 65,536 addresses, such as 10.1.64.0/20: it is ${cidr}.`);
+  return cidr;
+}

@@ -40,6 +40,14 @@ test('only those that are let in reach the port', () => {
   assert.deepEqual([rule.FromPort, rule.ToPort, rule.Description], [6379, 6379, 'Valkey, from server']);
 });
 
+test('tasks of another region are let in by their network', () => {
+  const other = (cidr: string) =>
+    templateIn((stack, { vpc, isolatedSubnets }) => new Cache(stack, 'Cache', { name: 'example', vpc, subnets: isolatedSubnets }).letInNetwork('other', cidr));
+  const rules = Object.values(other('10.1.64.0/20').findResources('AWS::EC2::SecurityGroup')).flatMap((group) => group.Properties.SecurityGroupIngress ?? []);
+  assert.deepEqual(rules.map((rule: { CidrIp: string; ToPort: number }) => [rule.CidrIp, rule.ToPort]), [['10.1.64.0/20', 6379]]);
+  refused(() => other('0.0.0.0/0'), /at most 65,536 addresses/);
+});
+
 const refusals: [string, Partial<CacheProps>, RegExp][] = [
   ['one node', { nodes: 1 }, /nothing to fail over to/],
   ['a version without its minor one', { engineVersion: '8' }, /with its minor one/],

@@ -63,6 +63,14 @@ test('alarms know how many connections an instance accepts, as the documentation
   assert.equal(accepted({ min: 0.5, max: 32 }), 2000);
 });
 
+test('tasks of another region are let in by their network', () => {
+  const other = (cidr: string) =>
+    templateIn((stack, { vpc, isolatedSubnets }) => new Database(stack, 'Database', { name: 'example', vpc, subnets: isolatedSubnets }).letInNetwork('other', cidr));
+  const rules = Object.values(other('10.1.64.0/20').findResources('AWS::EC2::SecurityGroup')).flatMap((group) => group.Properties.SecurityGroupIngress ?? []);
+  assert.deepEqual(rules.map((rule: { CidrIp: string; ToPort: number }) => [rule.CidrIp, rule.ToPort]), [['10.1.64.0/20', 5432]]);
+  refused(() => other('0.0.0.0/0'), /at most 65,536 addresses/);
+});
+
 const refusals: [string, Partial<DatabaseProps>, RegExp][] = [
   ['a cluster that pauses', { capacity: { min: 0, max: 4 } }, /cannot have logical replication/],
   ['a capacity that shrinks', { capacity: { min: 8, max: 4 } }, /not below capacity\.min/],

@@ -26,6 +26,13 @@ test('each zone has a NAT, and nothing in it has an address of its own', () => {
   template.allResourcesProperties('AWS::EC2::Subnet', { MapPublicIpOnLaunch: false });
 });
 
+test('one NAT can serve all zones', () => {
+  const template = network({ zones: 3, natGateways: 1 });
+  template.resourceCountIs('AWS::EC2::NatGateway', 1);
+  const routes = Object.values(template.findResources('AWS::EC2::Route')).filter((route) => route.Properties.NatGatewayId);
+  assert.equal(routes.length, 3);
+});
+
 test('the way to S3 is for the private subnets alone', () => {
   const [endpoint] = Object.values(network().findResources('AWS::EC2::VPCEndpoint'));
   assert.equal(endpoint?.Properties.RouteTableIds.length, 2);
@@ -39,6 +46,7 @@ test('the group that AWS makes with the network loses its rules', () => {
 for (const [what, props, message] of [
   ['a network that is too small', { cidr: '10.0.0.0/23' }, /cidr is a network of IPv4 from \/16 to \/22/],
   ['one zone', { zones: 1 }, /zones is 2, 3 or 4/],
+  ['a NAT for some zones', { zones: 3, natGateways: 2 }, /natGateways is 1, or as many as zones/],
   ['a name with capitals', { name: 'Example' }, /name has 1 to 20 small letters/],
 ] as const) {
   test(`${what} is refused`, () => {

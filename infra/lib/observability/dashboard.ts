@@ -20,9 +20,10 @@ export function serverGraphs(namespace: string, dimensions: Record<string, strin
   return graphs.map(({ title, lines }) => ({ title, lines: lines.map(([name, statistic]) => ({ namespace, name, statistic, dimensions })) }));
 }
 
-/** What the alarms are about. */
+/** What the alarms are about, in the order of their names. */
 export function alarmGraphs(alarms: Record<string, Conditions>): Graph[] {
-  return Object.values(alarms).map(({ description, metrics }) => ({ title: description, lines: metrics }));
+  const sorted = Object.entries(alarms).sort(([one], [other]) => (one < other ? -1 : 1));
+  return sorted.map(([, { description, metrics }]) => ({ title: description, lines: metrics }));
 }
 
 export function dashboardBody(scope: Construct, graphs: Graph[]): string {
