@@ -23,13 +23,13 @@ export interface Inputs {
   readonly size: SizeName;
 }
 
-const names = ['region', 'domain', 'image', 'jwtSecretArn', 'size'];
+export const NAMES = ['region', 'domain', 'image', 'jwtSecretArn', 'size'];
 
 /** Reads the inputs. The constructs that use a value check the rest of it. */
 export function inputs(node: Node): Inputs {
   // Keys of the CDK itself have more than letters in them. A misspelt optional input would mean nothing otherwise.
-  const unknown = Object.keys(node.getAllContext()).find((key) => /^[A-Za-z]+$/.test(key) && !names.includes(key));
-  valid(unknown === undefined, `${unknown} is no input: there are ${names.join(', ')}.`);
+  const unknown = Object.keys(node.getAllContext()).find((key) => /^[A-Za-z]+$/.test(key) && !NAMES.includes(key));
+  valid(unknown === undefined, `${unknown} is no input: there are ${NAMES.join(', ')}.`);
 
   const region = text(node, 'region', 'eu-central-1');
   valid(/^[a-z]{2}(-[a-z]+)+-[0-9]$/.test(region), `region is the name of a region, such as eu-central-1: it is ${region}.`);

@@ -24,6 +24,19 @@ export function app(inputs: Record<string, unknown> = given): App {
   return made;
 }
 
+// Each is made once for all tests, because it takes seconds.
+const made = new Map<string, Record<string, Template>>();
+
+/** The templates of the app in a size, by the names of their stacks. */
+export function templates(size = 'small'): Record<string, Template> {
+  const known = made.get(size);
+  if (known) return known;
+  const stacks = app({ ...given, size }).node.children.filter((child) => child instanceof Stack);
+  const all = Object.fromEntries(stacks.map((stack) => [stack.node.id, Template.fromStack(stack)]));
+  made.set(size, all);
+  return all;
+}
+
 /** The template of a stack with what the function makes. */
 export function templateOf(make: (stack: Stack) => void): Template {
   const stack = new Stack(new App({ context }), 'example', { env: { region: 'eu-central-1' }, analyticsReporting: false });
