@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 /// Directories without sources of ours: what is built, installed, generated or secret.
-const SKIPPED: [&str; 8] =
-    ["target", "node_modules", "__pycache__", "corpus", "artifacts", "data", "dist", "secrets"];
+const SKIPPED: [&str; 9] =
+    ["target", "node_modules", "cdk.out", "__pycache__", "corpus", "artifacts", "data", "dist", "secrets"];
 
 /// Extensions of files that hold code, comments or documentation. A script may have none.
 const READ: [&str; 13] = ["rs", "js", "mjs", "ts", "py", "toml", "md", "sh", "tf", "hcl", "yaml", "yml", ""];
