@@ -4,23 +4,8 @@
 locals {
   name = "realtime"
 
-  size = {
-    small = {
-      task      = { cpu = 512, memory = 2048, max_connections = 5000, count = { min = 2, max = 4 } }
-      database  = { min = 0.5, max = 2 }
-      node_type = "cache.t4g.small"
-    }
-    medium = {
-      task      = { cpu = 1024, memory = 4096, max_connections = 16384, count = { min = 2, max = 8 } }
-      database  = { min = 1, max = 8 }
-      node_type = "cache.m7g.large"
-    }
-    large = {
-      task      = { cpu = 4096, memory = 16384, max_connections = 40000, count = { min = 3, max = 12 } }
-      database  = { min = 2, max = 32 }
-      node_type = "cache.m7g.xlarge"
-    }
-  }[var.size]
+  # The same that the module `cost` computes with.
+  size = jsondecode(file("${path.module}/sizes.json"))[var.size]
 
   # The load balancer waits longer than the server drains, and both have to mean the same drain.
   drain = { delay = 20, timeout = 60, shutdown = 5 }
