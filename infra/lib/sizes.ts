@@ -1,4 +1,4 @@
-/** What each size means, as in terraform/main.tf. */
+/** What each size means, as in terraform/sizes.json. */
 import type { SizeName } from './inputs';
 
 export interface Size {
