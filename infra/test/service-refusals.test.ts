@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Stack } from 'aws-cdk-lib';
 import type { ServiceProps } from '../lib/service';
 import { InvalidInput } from '../lib/valid';
-import { serviceIn } from './services';
+import { secret, serviceIn } from './services';
 
 const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] = [
   ['a name with capitals', { name: 'Example' }, /^name has 1 to 20 small letters/],
@@ -17,6 +17,11 @@ const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] 
   ['a public address without TLS', { publicUrl: 'ws://realtime.example.com' }, /^publicUrl begins with wss:/],
   ['a secret instead of its name', { jwtSecretArn: 'a-secret-of-more-than-thirty-two-bytes' }, /^jwtSecretArn is the whole ARN of a secret/],
   ['a secret without the end of its ARN', { jwtSecretArn: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:given' }, /^jwtSecretArn is the whole ARN/],
+  [
+    'another secret than that of the first region',
+    { jwtSecretArn: secret('given'), home: { jwtSecretArn: 'a', operatorsSecretArn: 'b', encryptionKeyArn: 'c' } },
+    /^jwtSecretArn belongs to the service of the other region/,
+  ],
   ['a pair that Fargate does not have', { memory: 1024 }, /^cpu and memory are a pair that Fargate has: .* They are 1024 and 1024\.$/],
   ['a single task', { tasks: { min: 1, max: 2 } }, /^tasks\.min is at least 2/],
   ['more connections than the load balancer has', { maxConnections: 50_001 }, /^maxConnections is from 100 to 50000/],

@@ -116,10 +116,19 @@ test('scaling leaves room for the clients of a task that fails, and no task alon
 
 test('a secret of clients is made unless one is given', () => {
   const lengths = (from = template) => Object.values(from.findResources('AWS::SecretsManager::Secret')).map(({ Properties }) => Properties.GenerateSecretString.PasswordLength);
-  assert.deepEqual(lengths(), [64, 64, 32]);
+  assert.deepEqual(lengths(), [32, 64, 64]);
   const given = service({ jwtSecretArn: secret('given') });
-  assert.deepEqual(lengths(given), [64, 32]);
+  assert.deepEqual(lengths(given), [32, 64]);
   assert.ok(statement('task', 'Secrets', given).Resource.includes(secret('given')));
+});
+
+test('a second region uses the secrets of the first, and does not migrate its database', () => {
+  const home = { jwtSecretArn: secret('jwt'), operatorsSecretArn: secret('operators'), encryptionKeyArn: secret('key') };
+  const second = service({ home });
+  second.resourceCountIs('AWS::SecretsManager::Secret', 0);
+  second.resourceCountIs('AWS::ECS::TaskDefinition', 1);
+  second.resourceCountIs('Custom::Migration', 0);
+  assert.deepEqual(statement('task', 'Secrets', second).Resource.slice(0, 3), Object.values(home));
 });
 
 test('the key that encrypts the secrets of tenants stays when the stack is deleted', () => {

@@ -21,6 +21,13 @@ import { Secrets } from './secrets';
 import { Settings } from './settings';
 import { PORT, INTERNAL_PORT, serverTask } from './task';
 
+/** The secrets of a service, for services of other regions that use the same database and Redis. */
+export interface Home {
+  readonly jwtSecretArn: string;
+  readonly operatorsSecretArn: string;
+  readonly encryptionKeyArn: string;
+}
+
 export interface ServiceProps {
   /** Name of cluster, service and task, and value of the dimension `service` of all metrics. */
   readonly name: string;
@@ -46,6 +53,8 @@ export interface ServiceProps {
   readonly redis: RedisConnection;
   /** The secret that signs the tokens of clients, one a line, by its whole ARN. Without it, one is made. */
   readonly jwtSecretArn?: string | undefined;
+  /** Of the service in another region, whose database and Redis this one uses as well. Its secrets are used, and it migrates the database. */
+  readonly home?: Home;
   /** CPU of a task, in units of which 1,024 are one processor. */
   readonly cpu?: number;
   /** Memory of a task in MiB, of which 256 are for the container that fetches settings. */
@@ -88,6 +97,10 @@ export class Service extends Construct {
   readonly jwtSecretArn: string;
   /** The secret that signs the tokens of operators. */
   readonly operatorsSecretArn: string;
+  /** The secrets, for services of other regions. */
+  readonly home: Home;
+  /** Whether limits per address are off, as an accelerator needs it. */
+  readonly clientsAreHidden: boolean;
   /** The log of all tasks. */
   readonly logGroup: logs.LogGroup;
   /** The dimensions of all metrics, for alarms and dashboard. */
@@ -97,6 +110,7 @@ export class Service extends Construct {
     super(scope, id);
     const props = checked(given);
     this.dimensions = { service: props.name };
+    this.clientsAreHidden = props.clientsAreHidden;
     this.securityGroup = this.guarded(props);
     this.logGroup = new logs.LogGroup(this, 'Logs', {
       logGroupName: `/realtime/${props.name}`,
@@ -112,8 +126,9 @@ export class Service extends Construct {
     this.clusterName = cluster.clusterName;
 
     const secrets = new Secrets(this, 'Secrets', props);
-    this.jwtSecretArn = secrets.jwtArn;
-    this.operatorsSecretArn = secrets.operatorsArn;
+    this.home = secrets.home;
+    this.jwtSecretArn = secrets.home.jwtSecretArn;
+    this.operatorsSecretArn = secrets.home.operatorsSecretArn;
     const settings = new Settings(this, 'Settings', { config: props.config, logGroup: this.logGroup });
 
     const common = { service: props, secrets, logGroup: this.logGroup };
@@ -125,11 +140,18 @@ export class Service extends Construct {
         execution: taskRole(this, 'ExecutionRole', 'execution', executionStatements(props.image, this.logGroup)),
       },
     });
-    const migration = new Migration(this, 'Migration', { ...common, cluster, securityGroup: this.securityGroup });
 
     const service = this.served(props, cluster, definition);
+    // Without a way to the internet there is no image, and no AWS.
+    const connected = props.subnets.map((subnet) => subnet.internetConnectivityEstablished);
+    const first = [props.database.ready, props.redis.ready, ...connected];
     // A version serves after its tables are there, and a task starts with its settings.
-    service.node.addDependency(migration, settings.object, props.targetGroup.loadBalancerAttached);
+    service.node.addDependency(...first, settings.object, props.targetGroup.loadBalancerAttached);
+    if (!props.home) {
+      const migration = new Migration(this, 'Migration', { ...common, cluster, securityGroup: this.securityGroup });
+      migration.run.node.addDependency(...first);
+      service.node.addDependency(migration);
+    }
     scale(this, props, cluster.clusterName, service);
   }
 

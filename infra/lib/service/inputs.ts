@@ -3,7 +3,7 @@ import { Token } from 'aws-cdk-lib';
 import { valid, validName, validRetention } from '../valid';
 import type { ServiceProps } from './index';
 
-type Optional = 'jwtSecretArn' | 'kmsKey';
+type Optional = 'jwtSecretArn' | 'home' | 'kmsKey';
 
 /** Every value, checked. */
 export type Checked = Required<Omit<ServiceProps, Optional>> & Pick<ServiceProps, Optional>;
@@ -47,7 +47,7 @@ export function checked(given: ServiceProps): Checked {
   return props;
 }
 
-function checkVersion({ image, jwtSecretArn }: Checked): void {
+function checkVersion({ image, jwtSecretArn, home }: Checked): void {
   valid(
     /^[^:@ ]+(:[0-9]+\/[^:@ ]+)?(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$/.test(image) && !image.endsWith(':latest'),
     `image ends with a version or a digest, such as :0.1.0, and not with :latest, which is another image tomorrow: it is ${image}.`,
@@ -58,6 +58,7 @@ function checkVersion({ image, jwtSecretArn }: Checked): void {
       /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$/.test(jwtSecretArn),
     'jwtSecretArn is the whole ARN of a secret in Secrets Manager, with the hyphen and the six characters at its end: IAM allows no other. The secret itself does not belong here.',
   );
+  valid(!home || jwtSecretArn === undefined, 'jwtSecretArn belongs to the service of the other region: home has it.');
 }
 
 function checkConfig({ config, clientsAreHidden }: Checked): void {

@@ -1,6 +1,7 @@
 /**
  * What a version needs in the database, done by a task of its own before any server of the version starts: the role of the server
- * (role.sql, as the owner), and then the tables (realtime-server migrate, as the role).
+ * (role.sql, as the owner), and then the tables (realtime-server migrate, as the role). The service of another region (`home`) has done
+ * it, where there is one.
  *
  * CloudFormation has no resource for a task that ends, so a function runs it (functions/migration.mjs), and the deployment fails when
  * it fails. Another image, and a change of anything else that the task consists of, runs it again.
@@ -39,7 +40,7 @@ export class Migration extends Construct {
       new PolicyStatement({
         sid: 'Secrets',
         actions: ['secretsmanager:GetSecretValue'],
-        resources: [service.database.ownerPasswordArn, service.database.passwordArn, secrets.encryptionKeyArn],
+        resources: [service.database.ownerPasswordArn, service.database.passwordArn, secrets.home.encryptionKeyArn],
       }),
       ...keyStatements(service),
     ]);
@@ -73,9 +74,6 @@ export class Migration extends Construct {
         LogGroup: logGroup.logGroupName,
       },
     });
-    // Without a way to the internet there is no image, and no AWS.
-    const connected = service.subnets.map((subnet) => subnet.internetConnectivityEstablished);
-    this.run.node.addDependency(service.database.ready, service.redis.ready, ...connected);
   }
 }
 
@@ -152,7 +150,7 @@ function tables({ service, secrets, logGroup }: MigrationProps): Container {
     environment: pairs(databaseEnvironment(service.database)),
     secrets: [
       { name: 'DB_PASSWORD', valueFrom: service.database.passwordArn },
-      { name: 'DB_ENC_KEY_GCM', valueFrom: secrets.encryptionKeyArn },
+      { name: 'DB_ENC_KEY_GCM', valueFrom: secrets.home.encryptionKeyArn },
     ],
     dependsOn: [{ containerName: 'role', condition: 'SUCCESS' }],
     logConfiguration: logged(logGroup, 'migrate'),

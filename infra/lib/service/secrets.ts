@@ -7,6 +7,7 @@ import { RemovalPolicy, Tokenization } from 'aws-cdk-lib';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { suppress } from '../nag';
+import type { Home } from './index';
 import type { Checked } from './inputs';
 
 /** A file below /run/realtime: the secret in it, and what is before and after the secret (settings.sh). */
@@ -17,36 +18,18 @@ export interface SecretFile {
 }
 
 export class Secrets extends Construct {
-  readonly jwtArn: string;
-  readonly operatorsArn: string;
-  readonly encryptionKeyArn: string;
+  /** Those of the service in another region, if there is one. */
+  readonly home: Home;
   readonly files: SecretFile[];
 
   constructor(scope: Construct, id: string, props: Checked) {
     super(scope, id);
-    const made = (id: string, description: string, passwordLength: number) => {
-      const secret = new secretsmanager.Secret(this, id, {
-        description,
-        // Another length or another alphabet would be another secret.
-        generateSecretString: { passwordLength, excludePunctuation: true },
-        ...(props.kmsKey && { encryptionKey: props.kmsKey }),
-      });
-      suppress(secret, 'AwsSolutions-SMG4', 'Rotated by hand (docs/aws.md): tokens live with two secrets for a while, which no function of AWS does.');
-      return secret;
-    };
-    this.jwtArn = props.jwtSecretArn ?? made('Jwt', `Signs the tokens of clients of ${props.name}; one secret a line`, 64).secretArn;
-    this.operatorsArn = made('Operators', `Signs the tokens of operators of ${props.name}; one secret a line`, 64).secretArn;
-    // Exactly 32 bytes, as AES-256 has them.
-    const encryptionKey = made('EncryptionKey', `Encrypts the secrets of stored tenants of ${props.name}`, 32);
-    // Without it the secrets of stored tenants cannot be read, and CloudFormation deletes a secret so that it cannot be restored.
-    encryptionKey.applyRemovalPolicy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE);
-    this.encryptionKeyArn = encryptionKey.secretArn;
-
+    this.home = props.home ?? this.made(props);
     const { redis, database } = props;
     this.files = [
-      { name: 'jwt', arn: this.jwtArn },
-      { name: 'operators', arn: this.operatorsArn },
-      { name: 'encryption-key', arn: this.encryptionKeyArn },
+      { name: 'jwt', arn: this.home.jwtSecretArn },
+      { name: 'operators', arn: this.home.operatorsSecretArn },
+      { name: 'encryption-key', arn: this.home.encryptionKeyArn },
       { name: 'database-password', arn: database.passwordArn },
       {
         name: 'redis-url',
@@ -54,5 +37,27 @@ export class Secrets extends Construct {
         around: [`rediss://${redis.user}:`, `@${redis.host}:${Tokenization.stringifyNumber(redis.port)}`],
       },
     ];
+  }
+
+  private made({ name, jwtSecretArn, kmsKey }: Checked): Home {
+    const secret = (id: string, description: string, passwordLength: number) => {
+      const made = new secretsmanager.Secret(this, id, {
+        description,
+        // Another length or another alphabet would be another secret.
+        generateSecretString: { passwordLength, excludePunctuation: true },
+        ...(kmsKey && { encryptionKey: kmsKey }),
+      });
+      suppress(made, 'AwsSolutions-SMG4', 'Rotated by hand (docs/aws.md): tokens live with two secrets for a while, which no function of AWS does.');
+      return made;
+    };
+    // Exactly 32 bytes, as AES-256 has them.
+    const encryptionKey = secret('EncryptionKey', `Encrypts the secrets of stored tenants of ${name}`, 32);
+    // Without it the secrets of stored tenants cannot be read, and CloudFormation deletes a secret so that it cannot be restored.
+    encryptionKey.applyRemovalPolicy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE);
+    return {
+      jwtSecretArn: jwtSecretArn ?? secret('Jwt', `Signs the tokens of clients of ${name}; one secret a line`, 64).secretArn,
+      operatorsSecretArn: secret('Operators', `Signs the tokens of operators of ${name}; one secret a line`, 64).secretArn,
+      encryptionKeyArn: encryptionKey.secretArn,
+    };
   }
 }
