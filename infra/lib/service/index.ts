@@ -22,7 +22,7 @@ import { Settings } from './settings';
 import { PORT, INTERNAL_PORT, serverTask } from './task';
 
 /** The secrets of a service, for services of other regions that use the same database and Redis. */
-export interface Home {
+export interface ServiceSecrets {
   readonly jwtSecretArn: string;
   readonly operatorsSecretArn: string;
   readonly encryptionKeyArn: string;
@@ -54,7 +54,7 @@ export interface ServiceProps {
   /** The secret that signs the tokens of clients, one a line, by its whole ARN. Without it, one is made. */
   readonly jwtSecretArn?: string | undefined;
   /** Of the service in another region, whose database and Redis this one uses as well. Its secrets are used, and it migrates the database. */
-  readonly home?: Home;
+  readonly home?: ServiceSecrets;
   /** CPU of a task, in units of which 1,024 are one processor. */
   readonly cpu?: number;
   /** Memory of a task in MiB, of which 256 are for the container that fetches settings. */
@@ -98,7 +98,7 @@ export class Service extends Construct {
   /** The secret that signs the tokens of operators. */
   readonly operatorsSecretArn: string;
   /** The secrets, for services of other regions. */
-  readonly home: Home;
+  readonly home: ServiceSecrets;
   /** Whether limits per address are off, as an accelerator needs it. */
   readonly clientsAreHidden: boolean;
   /** The log of all tasks. */

@@ -7,7 +7,7 @@ import { RemovalPolicy, Tokenization } from 'aws-cdk-lib';
 import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { suppress } from '../nag';
-import type { Home } from './index';
+import type { ServiceSecrets } from './index';
 import type { Checked } from './inputs';
 
 /** A file below /run/realtime: the secret in it, and what is before and after the secret (settings.sh). */
@@ -19,7 +19,7 @@ export interface SecretFile {
 
 export class Secrets extends Construct {
   /** Those of the service in another region, if there is one. */
-  readonly home: Home;
+  readonly home: ServiceSecrets;
   readonly files: SecretFile[];
 
   constructor(scope: Construct, id: string, props: Checked) {
@@ -39,7 +39,7 @@ export class Secrets extends Construct {
     ];
   }
 
-  private made({ name, jwtSecretArn, kmsKey }: Checked): Home {
+  private made({ name, jwtSecretArn, kmsKey }: Checked): ServiceSecrets {
     const secret = (id: string, description: string, passwordLength: number) => {
       const made = new secretsmanager.Secret(this, id, {
         description,
