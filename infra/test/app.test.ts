@@ -11,12 +11,13 @@ test('database and cache let in the server, and nothing else', () => {
   assert.deepEqual(ports, [5432, 6379, 8080]);
 });
 
-for (const [size, count] of [['small', [2, 4]], ['medium', [2, 8]], ['large', [3, 12]]] as const) {
-  test(`the size ${size} has its tasks`, () => {
+test('the size decides how many tasks there are', () => {
+  const counts = ['small', 'large'].map((size) => {
     const [target] = Object.values(resources(size)).filter((resource) => resource.Type === 'AWS::ApplicationAutoScaling::ScalableTarget');
-    assert.deepEqual([target?.Properties.MinCapacity, target?.Properties.MaxCapacity], count);
+    return [target?.Properties.MinCapacity, target?.Properties.MaxCapacity];
   });
-}
+  assert.deepEqual(counts, [[2, 4], [3, 12]]);
+});
 
 test('the constructs of the app check what the inputs are', () => {
   refused(() => app({ ...given, image: 'realtime-server:latest' }), /not with :latest/);
