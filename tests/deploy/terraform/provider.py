@@ -28,6 +28,8 @@ from tf.runner import _self_signed_cert
 with open(os.environ["SCHEMA"], encoding="utf-8") as file:
     SCHEMA = json.load(file)
 UNKNOWN = msgpack.ExtType(0, b"\x00")
+# What the configuration of the provider has, once Terraform has sent it.
+DEFAULT_TAGS: dict[str, str] = {}
 NESTING = {kind: getattr(pb.Schema.NestedBlock, kind.upper()) for kind in ("single", "list", "set", "map")}
 ACCOUNT = "123456789012"
 # The configuration of the provider; each one of an alias is a process of its own.
@@ -77,6 +79,8 @@ def planned(schema: dict, config: dict | None, proposed: object, prior: dict | N
         if attribute.get("computed") and found.get(name) is None and (config or {}).get(name) is None:
             known = (prior or {}).get(name)
             found[name] = UNKNOWN if known is None else known
+    if "tags_all" in schema["attrs"] and not is_unknown(found.get("tags")):
+        found["tags_all"] = DEFAULT_TAGS | (found.get("tags") or {})
     for name, nested in schema["blocks"].items():
         value, configured, before = found.get(name), (config or {}).get(name), (prior or {}).get(name)
         if nested["nesting"] == "single":
@@ -202,7 +206,10 @@ class Provider(rpc.ProviderServicer):
         return pb.ValidateProviderConfig.Response()
 
     def ConfigureProvider(self, request, context):
-        PLACE["region"] = decoded(request.config).get("region") or PLACE["region"]
+        config = decoded(request.config)
+        PLACE["region"] = config.get("region") or PLACE["region"]
+        for block in config.get("default_tags") or []:
+            DEFAULT_TAGS.update(block.get("tags") or {})
         return pb.ConfigureProvider.Response()
 
     def ValidateResourceConfig(self, request, context):
@@ -231,6 +238,8 @@ class Provider(rpc.ProviderServicer):
             return pb.ApplyResourceChange.Response(new_state=request.planned_state)
         seed = json.dumps(decoded(request.config), default=str, sort_keys=True)
         applied = filled(SCHEMA["resources"][request.type_name], plan, request.type_name, seed)
+        if request.type_name == "aws_ecr_repository":
+            applied["repository_url"] = f"{ACCOUNT}.dkr.ecr.{PLACE['region']}.amazonaws.com/{applied['name']}"
         if request.type_name == "aws_ecs_service" and "ROLLED_BACK" in os.environ:
             applied["task_definition"] = os.environ["ROLLED_BACK"]
         return pb.ApplyResourceChange.Response(new_state=encoded(applied), legacy_type_system=True)
