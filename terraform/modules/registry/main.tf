@@ -1,5 +1,7 @@
 # The repository of the image. A tag is written once, so that a version means the same for every task.
 
+data "aws_region" "current" {}
+
 resource "aws_ecr_repository" "this" {
   name                 = var.name
   image_tag_mutability = "IMMUTABLE"

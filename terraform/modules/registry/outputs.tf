@@ -6,7 +6,7 @@ output "url" {
 output "push" {
   description = "The commands that build the image and push it, in a clone of this project."
   value       = <<-TEXT
-    aws ecr get-login-password | docker login --username AWS --password-stdin ${split("/", aws_ecr_repository.this.repository_url)[0]}
+    aws ecr get-login-password --region ${data.aws_region.current.region} | docker login --username AWS --password-stdin ${split("/", aws_ecr_repository.this.repository_url)[0]}
     docker buildx build --platform linux/amd64 --tag ${aws_ecr_repository.this.repository_url}:VERSION --push .
   TEXT
 }

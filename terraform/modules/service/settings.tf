@@ -61,3 +61,29 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "settings" {
     }
   }
 }
+
+data "aws_iam_policy_document" "settings" {
+  statement {
+    sid       = "TlsOnly"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [aws_s3_bucket.settings.arn, "${aws_s3_bucket.settings.arn}/*"]
+
+    principals {
+      type        = "AWS"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "settings" {
+  bucket     = aws_s3_bucket.settings.id
+  policy     = data.aws_iam_policy_document.settings.json
+  depends_on = [aws_s3_bucket_public_access_block.settings]
+}
