@@ -49,6 +49,44 @@ copy() {
     (cd "$ROOT" && tar -c --exclude .terraform --exclude .terraform.lock.hcl --exclude '*.tfstate*' terraform) | tar -x -C "$1"
 }
 
+# state_key: what an applied state follows from.
+state_key() {
+    {
+        TF_CLI_CONFIG_FILE=/dev/null terraform version
+        cd "$ROOT" || return
+        find terraform infra/monitoring/cloudwatch-*.json tests/deploy/terraform/{provider.py,schema.py,stand-in.sh} \
+            \( -name .terraform -prune \) -o -type f ! -name '*.tfstate*' ! -name .terraform.lock.hcl -print0 |
+            sort -z | xargs -0 sha256sum
+    } | sha256sum | cut -d ' ' -f 1
+}
+
+# kept KEY FOLDER: keeps a plan and a state for the rungs that follow, and none of more than a day ago.
+kept() {
+    local place="$CACHE/applied"
+    mkdir -p "$place"
+    find "$place" -mindepth 1 -maxdepth 1 -mtime +0 -exec rm -rf {} +
+    [ ! -e "$place/$1" ] || return 0
+    mkdir "$work/kept"
+    cp "$2/plan.json" "$2/state.json" "$work/kept/"
+    mv -T "$work/kept" "$place/$1" 2>/dev/null || rm -rf "$work/kept"
+}
+
+# applied_once: a plan and a state of the files of the clone, in $CACHE/applied. Prints the folder.
+applied_once() {
+    local key
+    key=$(state_key)
+    if [ ! -e "$CACHE/applied/$key" ]; then
+        {
+            provider_is_there
+            aws_cli_is_there
+            copy "$work/tree"
+            (applied "$work/tree")
+            kept "$key" "$work/tree"
+        } >&2
+    fi
+    echo "$CACHE/applied/$key"
+}
+
 # applied FOLDER: applies a copy with the stand-ins, and writes its plan and its state as JSON beside it.
 applied() {
     cd "$1/terraform" || return
