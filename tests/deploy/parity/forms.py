@@ -1,0 +1,128 @@
+"""Ways to read a fact that is not the value of one attribute: each returns what both sides can be compared by."""
+
+import json
+import re
+
+from values import Resource
+
+
+def default(path: str, otherwise: object):
+    """The value, or what holds when none is given."""
+    def read(each: Resource) -> object:
+        value = each.at(path)
+        return otherwise if value is None else value
+    return read
+
+
+def listed(path: str):
+    """The only element of a list."""
+    def read(each: Resource) -> object:
+        found = each.at(path)
+        return found[0] if found and len(found) == 1 else found
+    return read
+
+
+def sorted_list(path: str, key: str = ""):
+    """A list whose order means nothing; of objects, their names."""
+    def read(each: Resource) -> object:
+        found = [value[key] if key else value for value in each.at(path) or []]
+        return sorted(found, key=str)
+    return read
+
+
+def lines(path: str):
+    return lambda each: sorted(str(each.at(path) or "").splitlines())
+
+
+def json_of(path: str):
+    def read(each: Resource) -> object:
+        text = each.at(path)
+        return json.loads(text) if isinstance(text, str) else text
+    return read
+
+
+def without_dot(path: str):
+    return lambda each: (each.at(path) or "").removesuffix(".")
+
+
+def pairs(found: object, key: str, value: str) -> dict:
+    return {each[key]: each.get(value) for each in found or []}
+
+
+def tags(each: Resource) -> object:
+    found = each.at("Tags")
+    return pairs(found, "Key", "Value") if isinstance(found, list) else found
+
+
+def deletion(each: Resource) -> str:
+    """What becomes of it when it is deleted or replaced. Terraform keeps nothing but the last snapshot of a database."""
+    if each.side.title == "Terraform":
+        return "Snapshot" if each.at("final_snapshot_identifier") and not each.at("skip_final_snapshot") else "Delete"
+    usual = "Snapshot" if each.kind == "AWS::RDS::DBCluster" else "Delete"
+    policies = {each.at(name) or usual for name in ("DeletionPolicy", "UpdateReplacePolicy")}
+    return ", ".join(sorted(policies))
+
+
+# Attributes of load balancers and target groups.
+
+def attributes(name: str):
+    """An attribute of a load balancer or a target group, which CloudFormation has as a list of keys and values."""
+    def read(each: Resource) -> object:
+        list_ = "TargetGroupAttributes" if each.kind.endswith("TargetGroup") else "LoadBalancerAttributes"
+        return pairs(each.at(list_), "Key", "Value").get(name)
+    return read
+
+
+def balanced(each: Resource) -> object:
+    mappings = each.at("SubnetMappings")
+    return sorted(each.at("Subnets") or [mapping["SubnetId"] for mapping in mappings or []])
+
+
+# Parameters and settings.
+
+def parameters(each: Resource) -> object:
+    found = each.at("parameter") or each.at("Parameters") or each.at("Properties")
+    return {name: value for name, value in pairs(found, "name", "value").items()} if isinstance(found, list) else found
+
+
+def settings(each: Resource) -> object:
+    return pairs(each.at("setting"), "name", "value") or pairs(each.at("ClusterSettings"), "Name", "Value")
+
+
+def scaled(each: Resource) -> object:
+    """What a policy of Terraform scales: it repeats three attributes of it."""
+    names = ("resource_id", "scalable_dimension", "service_namespace")
+    found = [other for other in each.side.resources if other.kind == "aws_appautoscaling_target" and all(other.at(name) == each.at(name) for name in names)]
+    return "{%s.scaling}" % found[0].module if found else None
+
+
+def secret(each: Resource) -> object:
+    """The secret that a password is resolved from."""
+    found = re.fullmatch(r"\{\{resolve:secretsmanager:(\{.*\}):SecretString:*\}\}", str(listed("Passwords")(each)))
+    return found[1] if found else None
+
+
+def bucket_lifecycle(each: Resource) -> object:
+    """Rules by what they do. That of Terraform is called by its id."""
+    found = {}
+    for rule in each.at("aws_s3_bucket_lifecycle_configuration") or []:
+        for one in rule["rule"]:
+            found[one["id"]] = {
+                "status": one["status"],
+                "days": first(one, "expiration", "days"),
+                "noncurrent_days": first(one, "noncurrent_version_expiration", "noncurrent_days"),
+                "abort_days": first(one, "abort_incomplete_multipart_upload", "days_after_initiation"),
+            }
+    for one in (each.at("LifecycleConfiguration") or {}).get("Rules", []):
+        found[one.get("Id", "expire")] = {
+            "status": one["Status"],
+            "days": one.get("ExpirationInDays"),
+            "noncurrent_days": one.get("NoncurrentVersionExpirationInDays") or (one.get("NoncurrentVersionExpiration") or {}).get("NoncurrentDays"),
+            "abort_days": (one.get("AbortIncompleteMultipartUpload") or {}).get("DaysAfterInitiation"),
+        }
+    return found
+
+
+def first(block: dict, name: str, attribute: str) -> object:
+    inner = block.get(name)
+    return inner[0].get(attribute) if inner else None

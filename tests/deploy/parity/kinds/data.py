@@ -1,0 +1,88 @@
+"""Database and cache."""
+
+from forms import default, parameters, secret, sorted_list
+from kinds.kind import Kind
+
+KINDS = [
+    Kind("subnet_group", "aws_db_subnet_group", "AWS::RDS::DBSubnetGroup", [
+        ("name", "name", "DBSubnetGroupName"),
+        ("subnets", sorted_list("subnet_ids"), sorted_list("SubnetIds")),
+    ]),
+    Kind("parameter_group", "aws_rds_cluster_parameter_group", "AWS::RDS::DBClusterParameterGroup", [
+        ("family", "family", "Family"),
+        ("parameters", parameters, parameters),
+    ]),
+    Kind("cluster", "aws_rds_cluster", "AWS::RDS::DBCluster", [
+        ("name", "cluster_identifier", "DBClusterIdentifier"),
+        ("engine", "engine", "Engine"),
+        ("engine_mode", "engine_mode", default("EngineMode", "provisioned")),
+        ("engine_version", "engine_version", "EngineVersion"),
+        ("port", "port", "Port"),
+        ("database", "database_name", "DatabaseName"),
+        ("owner", "master_username", "MasterUsername"),
+        ("password_is_managed", "manage_master_user_password", "ManageMasterUserPassword"),
+        ("subnet_group", "db_subnet_group_name", "DBSubnetGroupName"),
+        ("security_groups", "vpc_security_group_ids", "VpcSecurityGroupIds"),
+        ("parameter_group", "db_cluster_parameter_group_name", "DBClusterParameterGroupName"),
+        ("is_encrypted", "storage_encrypted", "StorageEncrypted"),
+        ("key", "kms_key_id", "KmsKeyId"),
+        ("backup_days", "backup_retention_period", "BackupRetentionPeriod"),
+        ("copy_tags_to_snapshot", "copy_tags_to_snapshot", "CopyTagsToSnapshot"),
+        ("deletion_protection", "deletion_protection", "DeletionProtection"),
+        ("logs", "enabled_cloudwatch_logs_exports", "EnableCloudwatchLogsExports"),
+        ("min_capacity", "serverlessv2_scaling_configuration.min_capacity", "ServerlessV2ScalingConfiguration.MinCapacity"),
+        ("max_capacity", "serverlessv2_scaling_configuration.max_capacity", "ServerlessV2ScalingConfiguration.MaxCapacity"),
+    ]),
+    Kind("instance", "aws_rds_cluster_instance", "AWS::RDS::DBInstance", [
+        ("name", "identifier", "DBInstanceIdentifier"),
+        ("cluster", "cluster_identifier", "DBClusterIdentifier"),
+        ("engine", "engine", "Engine"),
+        ("class", "instance_class", "DBInstanceClass"),
+        ("is_public", "publicly_accessible", default("PubliclyAccessible", False)),
+        ("minor_upgrades", "auto_minor_version_upgrade", default("AutoMinorVersionUpgrade", True)),
+        ("performance_insights", "performance_insights_enabled", "EnablePerformanceInsights"),
+        ("copy_tags_to_snapshot", "copy_tags_to_snapshot", "CopyTagsToSnapshot"),
+        ("promotion_tier", "promotion_tier", "PromotionTier"),
+    ], key="name"),
+    Kind("subnet_group", "aws_elasticache_subnet_group", "AWS::ElastiCache::SubnetGroup", [
+        ("name", "name", "CacheSubnetGroupName"),
+        ("subnets", sorted_list("subnet_ids"), sorted_list("SubnetIds")),
+    ]),
+    Kind("parameter_group", "aws_elasticache_parameter_group", "AWS::ElastiCache::ParameterGroup", [
+        ("name", "name", "CacheParameterGroupName"),
+        ("family", "family", "CacheParameterGroupFamily"),
+        ("parameters", parameters, parameters),
+    ]),
+    Kind("user", "aws_elasticache_user", "AWS::ElastiCache::User", [
+        ("id", "user_id", "UserId"),
+        ("name", "user_name", "UserName"),
+        ("engine", "engine", "Engine"),
+        ("rights", "access_string", "AccessString"),
+        ("password", "password", secret),
+    ]),
+    Kind("user_group", "aws_elasticache_user_group", "AWS::ElastiCache::UserGroup", [
+        ("id", "user_group_id", "UserGroupId"),
+        ("engine", "engine", "Engine"),
+        ("users", "user_ids", "UserIds"),
+    ]),
+    Kind("replication_group", "aws_elasticache_replication_group", "AWS::ElastiCache::ReplicationGroup", [
+        ("name", "replication_group_id", "ReplicationGroupId"),
+        ("description", "description", "ReplicationGroupDescription"),
+        ("engine", "engine", "Engine"),
+        ("engine_version", "engine_version", "EngineVersion"),
+        ("node_type", "node_type", "CacheNodeType"),
+        ("port", "port", "Port"),
+        ("nodes", "num_cache_clusters", "NumCacheClusters"),
+        ("parameter_group", "parameter_group_name", "CacheParameterGroupName"),
+        ("subnet_group", "subnet_group_name", "CacheSubnetGroupName"),
+        ("security_groups", "security_group_ids", "SecurityGroupIds"),
+        ("user_groups", "user_group_ids", "UserGroupIds"),
+        ("multi_az", "multi_az_enabled", "MultiAZEnabled"),
+        ("failover", "automatic_failover_enabled", "AutomaticFailoverEnabled"),
+        ("tls", "transit_encryption_enabled", "TransitEncryptionEnabled"),
+        ("tls_mode", "transit_encryption_mode", default("TransitEncryptionMode", "required")),
+        ("is_encrypted", "at_rest_encryption_enabled", "AtRestEncryptionEnabled"),
+        ("key", "kms_key_id", "KmsKeyId"),
+        ("minor_upgrades", "auto_minor_version_upgrade", "AutoMinorVersionUpgrade"),
+    ]),
+]
