@@ -1,0 +1,54 @@
+"""The differences between what Terraform has applied and what the CDK has synthesised."""
+
+from fnmatch import fnmatchcase
+
+from facts import facts
+from meant import MEANT
+from plan import Plan
+from template import Template
+
+
+def differences(plan: Plan, template: Template) -> dict[str, str]:
+    """Fact → a sentence, of every fact that is not the same."""
+    terraform, cdk = facts(plan), facts(template)
+    found = {role: f"{role}: only Terraform has it" for role in terraform.keys() - cdk.keys()}
+    found |= {role: f"{role}: only the CDK has it" for role in cdk.keys() - terraform.keys()}
+    for role in terraform.keys() & cdk.keys():
+        for fact in terraform[role].keys() | cdk[role].keys():
+            one, other = terraform[role].get(fact), cdk[role].get(fact)
+            if not same(one, other, plan, template):
+                found[f"{role}.{fact}"] = f"{role}.{fact}: Terraform {shown(one)}, CDK {shown(other)}"
+    return dict(sorted(found.items()))
+
+
+def same(one: object, other: object, plan: Plan, template: Template) -> bool:
+    """A name that is given may stand for a reference to what has it, on one side or the other."""
+    return one == other or one == written_out(other, template, plan) or written_out(one, plan, template) == other
+
+
+def written_out(value: object, *sides: Plan | Template) -> object:
+    if isinstance(value, dict):
+        return {name: written_out(each, *sides) for name, each in value.items()}
+    if isinstance(value, list):
+        return [written_out(each, *sides) for each in value]
+    if isinstance(value, str):
+        for side in sides:
+            for role, name in side.names.items():
+                value = value.replace(role, name)
+    return value
+
+
+def shown(value: object) -> str:
+    return "says nothing" if value is None else repr(value)
+
+
+def unexplained(found: dict[str, str]) -> list[str]:
+    """What meant.py does not explain, and what it explains although it does not differ."""
+    lines = [line for name, line in found.items() if not any(fnmatchcase(name, escaped(pattern)) for pattern in MEANT)]
+    unused = [pattern for pattern in MEANT if not any(fnmatchcase(name, escaped(pattern)) for name in found)]
+    return lines + [f"meant.py explains {pattern}, which does not differ" for pattern in unused]
+
+
+def escaped(pattern: str) -> str:
+    """Brackets are those of a key, and no sets of letters."""
+    return pattern.replace("[", "[[]")
