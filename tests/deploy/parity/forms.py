@@ -96,6 +96,12 @@ def scaled(each: Resource) -> object:
     return "{%s.scaling}" % found[0].module if found else None
 
 
+def after_migration(each: Resource) -> bool:
+    """Whether it changes only when the migration has run, and not at all when that fails."""
+    migrations = [other for other in each.side.resources if other.kind in ("terraform_data", "Custom::Migration")]
+    return all(other.label.partition("[")[0] in each.after for other in migrations)
+
+
 def secret(each: Resource) -> object:
     """The secret that a password is resolved from."""
     found = re.fullmatch(r"\{\{resolve:secretsmanager:(\{.*\}):SecretString:*\}\}", str(listed("Passwords")(each)))

@@ -46,7 +46,9 @@ class Plan:
         # A variable that is null leaves the value to the provider.
         given = {name: value for name, value in given.items() if not is_own(value, each["type"])}
         given["tags"] = each["values"].get("tags_all")
-        return Resource(address.split(".")[1], each["type"], each["address"], given, self)
+        found = Resource(address.split(".")[1], each["type"], each["address"], given, self)
+        found.after = each.get("depends_on", [])
+        return found
 
     @property
     def outputs(self) -> dict[str, object]:

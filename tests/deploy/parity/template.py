@@ -62,7 +62,9 @@ class Template:
         path = each.get("Metadata", {}).get("aws:cdk:path", name).split("/")
         self.paths[name] = "/".join(part for part in path[2:] if part not in ("Resource", "Default"))
         module = path[1].lower() if len(path) > 2 else "stack"
-        return Resource(module, each["Type"], name, given, self)
+        found = Resource(module, each["Type"], name, given, self)
+        found.after = each.get("DependsOn", [])
+        return found
 
     def named(self, resource: Resource, role: str) -> None:
         """From now on what identifies the resource is `{role}`, and other attributes are `{role.attribute}`."""

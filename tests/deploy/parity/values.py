@@ -13,6 +13,8 @@ class Resource:
     def __init__(self, module: str, kind: str, label: str, given: dict, side) -> None:
         self.module, self.kind, self.label, self.given, self.side = module, kind, label, given, side
         self.read: set[str] = set()
+        # What it states that it comes after, beside what it refers to.
+        self.after: list[str] = []
 
     def at(self, path: str) -> object:
         """The value with its references as roles; None if there is none."""

@@ -1,6 +1,6 @@
 """Tasks: what they consist of, what they may do, and how many there are."""
 
-from forms import default, lines, scaled, settings, sorted_list
+from forms import after_migration, default, lines, scaled, settings, sorted_list
 from kinds.kind import Kind
 from metrics import TRACKED
 from policies import grants, managed, trust
@@ -44,6 +44,7 @@ KINDS = [
         ("name", "name", "ServiceName"),
         ("cluster", "cluster", "Cluster"),
         ("task", "task_definition", "TaskDefinition"),
+        ("after_migration", after_migration, after_migration),
         ("launch_type", "launch_type", "LaunchType"),
         ("platform_version", "platform_version", default("PlatformVersion", "LATEST")),
         ("count", "desired_count", "DesiredCount"),
