@@ -13,7 +13,7 @@ async fn changes_are_read_from_a_standby_when_it_has_them() {
     world.stop().await;
     primary.sql(TABLES);
     primary.sql(ROWS_OF_ANN);
-    let Some(standby) = primary.standby() else { return };
+    let Some(standby) = primary.decoding_standby() else { return };
     let url = standby.url();
     let world = World::with(|settings| {
         settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());

@@ -3,27 +3,57 @@
 use std::fs;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Cluster, Postgres, USER, free_port, give_away};
+use super::{Cluster, Postgres, START_MAX, USER, free_port, give_away};
 
 impl Postgres {
-    /// A standby of the cluster, which is [alone](Self::alone), and is stopped for a moment. `None` for versions whose standbys do not
-    /// decode the log.
+    /// A standby of the cluster, which is [alone](Self::alone), and is stopped for a moment.
     ///
     /// # Panics
     /// When one of the two does not start.
-    pub fn standby(&self) -> Option<Postgres> {
-        if self.sql("SELECT current_setting('server_version_num')::int < 160000") == "t" {
-            println!("SKIPPED: a standby that decodes the log: the server is older than PostgreSQL 16");
-            return None;
-        }
+    pub fn standby(&self) -> Postgres {
         self.end(Signal::INT);
         let cluster = Arc::new(self.cluster.standby());
         self.start_again();
         cluster.run();
-        Some(Postgres { cluster, database: self.database.clone() })
+        Postgres { cluster, database: self.database.clone() }
+    }
+
+    /// As [`standby`](Self::standby). `None` for versions whose standbys do not decode the log.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn decoding_standby(&self) -> Option<Postgres> {
+        if self.sql("SELECT current_setting('server_version_num')::int < 160000") == "t" {
+            println!("SKIPPED: a standby that decodes the log: the server is older than PostgreSQL 16");
+            return None;
+        }
+        Some(self.standby())
+    }
+
+    /// Makes this standby a primary, with all that `primary` has. Sessions of `primary` stay open, and are read-only from now on, as
+    /// new ones.
+    ///
+    /// # Panics
+    /// When it does not follow it.
+    pub fn take_over_from(&self, primary: &Postgres) {
+        primary.sql("ALTER SYSTEM SET default_transaction_read_only = on");
+        primary.sql("SELECT pg_reload_conf()");
+        let (read_only, started) = ("SHOW default_transaction_read_only", Instant::now());
+        while primary.sql(read_only) != "on" {
+            assert!(started.elapsed() < START_MAX, "the primary does not read its settings");
+            thread::sleep(Duration::from_millis(20));
+        }
+        let end = primary.sql("SELECT pg_current_wal_lsn()");
+        while self.sql(&format!("SELECT pg_last_wal_replay_lsn() >= '{end}'")) != "t" {
+            assert!(started.elapsed() < START_MAX, "the standby does not follow its primary");
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(self.sql("SELECT pg_promote()"), "t", "it is promoted");
     }
 }
 
