@@ -161,7 +161,7 @@ async fn migrate(node: &Node, tables: &StoreTables) -> Result<(), StoreError> {
     let Some(documents) = &tables.documents else { return Ok(()) };
     let migrated = async { apply_pending(&**documents, &documents.migration_status().await?).await };
     match migrated.await {
-        Err(StoreError::Rejected(reason)) => {
+        Err(StoreError::Rejected(reason) | StoreError::ReadOnly(reason)) => {
             warn!("The table of documents cannot be made, and tenants are served without it: {reason}");
             Ok(())
         }

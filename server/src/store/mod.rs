@@ -130,6 +130,9 @@ pub enum StoreError {
     /// What was to be replaced has changed meanwhile.
     #[error("it was changed at the same time")]
     Changed,
+    /// It is read, and accepts no writes: a standby, or a writer that was demoted. Another one may have taken over.
+    #[error("the store is read-only: {0}")]
+    ReadOnly(String),
     /// It rejects the request, for example because its disk is full or a permission is missing.
     #[error("the store rejects this: {0}")]
     Rejected(String),

@@ -4,6 +4,7 @@ mod changes;
 mod migrate;
 mod probe;
 mod tables;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use sqlx::{ConnectOptions as _, Executor as _, PgPool, Postgres, Transaction};
 
 use self::changes::notifying;
 use self::tables::{CONTROL, DOCUMENTS, TableGroup};
+use self::writer::accepts_writes;
 use super::migration::{Migration, MigrationStatus};
 use super::row::{COLUMNS, put_tenant};
 use super::{
@@ -49,7 +51,9 @@ impl PostgresStore {
     pub fn new(settings: &settings::Store) -> Result<Self, StoreError> {
         let mut pool = PgPoolOptions::new()
             .max_connections(settings.max_connections.get())
-            .acquire_timeout(settings.acquire_timeout);
+            .acquire_timeout(settings.acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(async { Ok(accepts_writes(connection).await) }));
         let after_connect_query: Option<Arc<str>> = settings.after_connect_query.as_deref().map(Arc::from);
         if let Some(query) = after_connect_query.clone() {
             pool = pool.after_connect(move |connection, _| {

@@ -87,6 +87,7 @@ impl From<sqlx::Error> for StoreError {
                     "{}: its tables are not migrated (`realtime-server migrate`)",
                     error.message()
                 )),
+                Some(code) if code == READ_ONLY => Self::ReadOnly(error.message().into()),
                 _ => Self::Rejected(error.message().into()),
             },
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection was free in time".into()),
@@ -98,6 +99,9 @@ impl From<sqlx::Error> for StoreError {
         }
     }
 }
+
+/// SQLSTATE `read_only_sql_transaction`.
+const READ_ONLY: &str = "25006";
 
 /// Whether PostgreSQL does not know a schema, a table or a column.
 fn is_missing(code: &str) -> bool {

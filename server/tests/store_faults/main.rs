@@ -4,6 +4,7 @@
 mod backup;
 mod connections;
 mod disk_full;
+mod failover;
 mod node;
 mod outages;
 mod permissions;

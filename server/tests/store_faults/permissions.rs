@@ -30,7 +30,7 @@ async fn a_database_that_is_read_only_is_read() {
     refuse_writes(&postgres);
     // The sessions have ended: until the node has new ones it answers 503.
     let is_suspended_with = async |status| node.put("acme", json!({"suspend": true})).await.status == status;
-    eventually("the change is refused", async || is_suspended_with(500).await).await;
+    eventually("the change is refused", async || is_suspended_with(503).await).await;
     node.server.process.log_line("cannot execute SELECT in a read-only transaction");
     assert_eq!(node.get("acme").await.status, 200);
     assert_eq!(node.handshake("acme").await, 101);
@@ -39,7 +39,7 @@ async fn a_database_that_is_read_only_is_read() {
     // One that starts now finds its tables, and needs to write none.
     let late = Node::of(&postgres.url());
     eventually("it reads", async || late.handshake("acme").await == 101).await;
-    assert_eq!(late.put("new", json!({ "jwt_secret": SECRET })).await.status, 500);
+    assert_eq!(late.put("new", json!({ "jwt_secret": SECRET })).await.status, 503);
 
     accept_writes(&postgres);
     eventually("the change is accepted", async || is_suspended_with(200).await).await;

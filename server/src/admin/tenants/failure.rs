@@ -99,7 +99,7 @@ impl Failure {
             Self::Store(StoreError::Changed) => {
                 message(StatusCode::CONFLICT, "others have changed the tenant at the same time; try again")
             }
-            Self::Store(error @ StoreError::Unavailable(_)) => {
+            Self::Store(error @ (StoreError::Unavailable(_) | StoreError::ReadOnly(_))) => {
                 let code = Code::TenantLookupFailed;
                 node.reports.record(code.at(Scope::Http), &error);
                 message(StatusCode::SERVICE_UNAVAILABLE, code.text())

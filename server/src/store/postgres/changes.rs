@@ -4,17 +4,18 @@
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool};
 use tokio::time::timeout;
 
+use super::writer::accepts_writes;
 use crate::store::{ChangedNames, StoreError};
 
 /// The channel of all nodes that use a database.
 const CHANNEL: &str = "realtime_tenants";
 
-/// How long a connection may be silent before it is tried. Nothing else notices that a firewall has forgotten it.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How long a connection may be silent before it is tried. Nothing else notices that a firewall has forgotten it, or that the server
+/// was demoted: it then notifies of nothing.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// `statement` writes at most one row of `_realtime.tenants` and returns `external_id`. As before, the rows that are
 /// affected are those that are written; it sends a notification for each.
@@ -40,8 +41,8 @@ pub(super) async fn listen(pool: &PgPool, answer_max: Duration) -> Result<Change
                 Ok(Ok(Some(notification))) => return Some((notification.payload().to_owned(), listener)),
                 Ok(Ok(None) | Err(_)) => return None,
                 Err(_silent) => {
-                    let answer = timeout(answer_max, listener.execute("SELECT 1")).await;
-                    answer.ok()?.ok()?;
+                    let answer = timeout(answer_max, accepts_writes(&mut listener)).await;
+                    answer.ok().filter(|is_writer| *is_writer)?;
                 }
             }
         }
