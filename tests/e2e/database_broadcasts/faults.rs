@@ -1,8 +1,11 @@
 //! The session that reads the log ends, or cannot be opened: everything else goes on, and clients are notified of the gap.
 
-use harness::{Client, Postgres, eventually};
+use std::time::Duration;
+
+use harness::{ChaosProxy, Client, Postgres, Request, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{ROOM, broadcast, join_ready, next, v1};
 use crate::private_rooms::{self, PrivateRooms};
@@ -18,12 +21,12 @@ async fn expect_gap(client: &mut Client) {
 }
 
 /// Sends until a broadcast is received.
-async fn until_received(rooms: &PrivateRooms, client: &mut Client) {
+async fn until_received(postgres: &Postgres, client: &mut Client) {
     let mut number = 0;
     eventually("broadcasts are received", async || {
         number += 1;
-        rooms.postgres.sql(&format!("SELECT realtime.send('{{\"n\": {number}}}', 'again', 'room')"));
-        tokio::time::timeout(std::time::Duration::from_millis(100), broadcast(client)).await.is_ok()
+        postgres.sql(&format!("SELECT realtime.send('{{\"n\": {number}}}', 'again', 'room')"));
+        timeout(Duration::from_millis(100), broadcast(client)).await.is_ok()
     })
     .await;
 }
@@ -45,7 +48,7 @@ async fn a_session_that_is_terminated_is_replaced() {
     ] {
         rooms.postgres.sql(end);
         expect_gap(&mut ann).await;
-        until_received(&rooms, &mut ann).await;
+        until_received(&rooms.postgres, &mut ann).await;
         ann.received().await;
     }
     rooms.world.stop().await;
@@ -60,7 +63,7 @@ async fn with_changed_settings_members_receive_from_the_new_connection() {
         settings.tenants.entry("default".into()).or_default().database.url = Some(url.clone().into());
     });
     expect_gap(&mut ann).await;
-    until_received(&rooms, &mut ann).await;
+    until_received(&rooms.postgres, &mut ann).await;
     rooms.world.stop().await;
 }
 
@@ -70,7 +73,7 @@ async fn a_publication_that_is_dropped_is_made_again() {
     rooms.postgres.sql("DROP PUBLICATION supabase_realtime_messages_publication");
     rooms.postgres.sql("SELECT realtime.send('{}', 'lost', 'room')");
     expect_gap(&mut ann).await;
-    until_received(&rooms, &mut ann).await;
+    until_received(&rooms.postgres, &mut ann).await;
     rooms.world.stop().await;
 }
 
@@ -82,7 +85,64 @@ async fn a_database_that_is_killed_and_started_is_read_again() {
     public.join(ROOM, json!({})).await;
     rooms.postgres.start_again();
     expect_gap(&mut ann).await;
-    until_received(&rooms, &mut ann).await;
+    until_received(&rooms.postgres, &mut ann).await;
+    rooms.world.stop().await;
+}
+
+/// How long it may take until the server that the name leads to is used.
+const HEALED_MAX: Duration = Duration::from_secs(10);
+
+/// With a database whose name is an address of a proxy.
+async fn behind_a_name(postgres: &Postgres) -> (PrivateRooms, Client, ChaosProxy) {
+    let name = ChaosProxy::to(postgres.address()).await;
+    let url = postgres.url_at(name.address());
+    let rooms = PrivateRooms::with(postgres.clone(), |settings| {
+        settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());
+    })
+    .await;
+    rooms.allow("ann", &["read broadcast"]);
+    let mut ann = v1(&rooms.world, &rooms.token("ann", 0)).await;
+    join_ready(&mut ann, true).await;
+    (rooms, ann, name)
+}
+
+/// Waits until broadcasts of the server that the name leads to are received, and private rooms are decided there.
+async fn until_used(rooms: &PrivateRooms, ann: &mut Client) {
+    let read = timeout(HEALED_MAX, expect_gap(ann)).await;
+    read.expect("the server that the name leads to is read");
+    until_received(&rooms.postgres, ann).await;
+    rooms.allow("bob", &["read broadcast"]);
+    rooms.joined("bob", json!({})).await;
+}
+
+#[tokio::test]
+async fn a_writer_that_was_demoted_is_left_also_by_connections_that_stay_open() {
+    let writer = Postgres::alone(&[]);
+    let (mut rooms, mut ann, name) = behind_a_name(&writer).await;
+    let standby = writer.standby();
+    expect_gap(&mut ann).await;
+    until_received(&rooms.postgres, &mut ann).await;
+    ann.received().await;
+    standby.take_over_from(&writer);
+    name.redirect(standby.address());
+    rooms.postgres = standby;
+    until_used(&rooms, &mut ann).await;
+    rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_to_which_the_name_leads_for_a_while_is_left() {
+    let writer = Postgres::alone(&[]);
+    let (rooms, mut ann, name) = behind_a_name(&writer).await;
+    let reader = writer.standby();
+    name.plug_into(reader.address());
+    let refusal = r#"realtime_codes_total{tenant="default",code="StartReplicationFailed"}"#;
+    eventually("its log is not read", async || {
+        rooms.world.send(Request::get("/metrics")).await.text().contains(refusal)
+    })
+    .await;
+    name.redirect(writer.address());
+    until_used(&rooms, &mut ann).await;
     rooms.world.stop().await;
 }
 
@@ -140,7 +200,7 @@ async fn without_a_free_wal_sender_the_join_says_so_and_a_free_one_is_used() {
     let notice = next(&mut ann).await["payload"]["message"].as_str().unwrap_or_default().to_owned();
     assert!(notice.contains("no free WAL sender"), "{notice}");
     drop(programs);
-    until_received(&rooms, &mut ann).await;
+    until_received(&rooms.postgres, &mut ann).await;
     rooms.world.stop().await;
 }
 
@@ -175,6 +235,6 @@ async fn a_transaction_of_many_rows_delays_no_broadcast() {
     }
     assert!(slowest < std::time::Duration::from_secs(2), "{slowest:?}");
     // And the log is read to its end.
-    until_received(&rooms, &mut ann).await;
+    until_received(&rooms.postgres, &mut ann).await;
     rooms.world.stop().await;
 }

@@ -138,10 +138,11 @@ impl LogSession {
     /// [`LogError::OtherReader`] if another session has the lock, or another reason. Nothing is left behind then.
     pub async fn open(options: &LogOptions) -> Result<LogSession, LogError> {
         let connecting = timeout(options.connect_timeout, connect(options)).await;
-        let mut connection = connecting.map_err(|_elapsed| LogError::ConnectTimeout)??;
+        let (mut connection, is_standby) = connecting.map_err(|_elapsed| LogError::ConnectTimeout)??;
         // PostgreSQL itself ends the wait for transactions in time, and so keeps no session that has the lock.
         let preparing = timeout(options.slot_timeout + options.connect_timeout, async {
-            let start = start::make_slot(&mut connection, options).await?;
+            let start = start::make_slot(&mut connection, options).await;
+            let start = start.map_err(|error| error.of_server(is_standby))?;
             connection.start_stream(options, start.position).await?;
             Ok::<_, LogError>(start)
         });
@@ -233,11 +234,12 @@ impl LogSession {
 }
 
 /// Connects, authenticates and takes the lock.
-async fn connect(options: &LogOptions) -> Result<LogConnection, LogError> {
+/// Connects to the server, and takes the lock. Returns whether it is a standby, too.
+async fn connect(options: &LogOptions) -> Result<(LogConnection, bool), LogError> {
     let mut connection = LogConnection::open(options).await?;
     authentication::authenticate(&mut connection, options).await?;
-    election::take_lock(&mut connection, options).await?;
-    Ok(connection)
+    let is_standby = election::take_lock(&mut connection, options).await?;
+    Ok((connection, is_standby))
 }
 
 /// The progress of a session, which may have ended.

@@ -45,6 +45,9 @@ pub enum LogError {
     /// Transactions that were open before did not end in time.
     #[error("transactions of the database stay open, for whose end a new replication slot has to wait")]
     SlotTimeout,
+    /// The server is a standby, and makes no slot: before PostgreSQL 16, as Aurora's readers.
+    #[error("the database is a standby that does not decode its log: {0}")]
+    Standby(String),
     /// A publication does not exist, or did not exist when the change was written.
     #[error("a publication is missing: {0}")]
     PublicationMissing(String),
@@ -90,6 +93,14 @@ impl LogError {
             // Connections, resources and operators have classes of their own.
             Self::Server { code, .. } => !["08", "53", "57"].iter().any(|class| code.starts_with(class)),
             _ => false,
+        }
+    }
+
+    /// When a slot is made on a server, which may be a standby.
+    pub(super) fn of_server(self, is_standby: bool) -> Self {
+        match self {
+            Self::Server { text, .. } if is_standby => Self::Standby(text),
+            other => other,
         }
     }
 

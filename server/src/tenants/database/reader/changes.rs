@@ -4,7 +4,6 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
@@ -63,8 +62,6 @@ impl Drop for ChangesSession {
 impl LogStream for ChangesStream {
     const APPLICATION_NAME: &'static str = names::CHANGES_SESSION;
     const SUBJECT: &'static str = "changes of tables";
-    // Operators and metrics show how far it is behind.
-    const WATCH_INTERVAL: Duration = Duration::from_secs(10);
 
     type Session = ChangesSession;
 

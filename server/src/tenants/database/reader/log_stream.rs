@@ -1,7 +1,6 @@
 //! What distinguishes the readers of a database.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -16,8 +15,6 @@ pub(super) trait LogStream {
     const APPLICATION_NAME: &'static str;
     /// What it reads, in sentences of the log.
     const SUBJECT: &'static str;
-    /// How often its slot is looked at.
-    const WATCH_INTERVAL: Duration;
 
     /// What lasts as long as a session.
     type Session;

@@ -41,8 +41,6 @@ pub(super) struct MessagesSession {
 impl LogStream for MessagesStream {
     const APPLICATION_NAME: &'static str = "realtime_replication_connection";
     const SUBJECT: &'static str = "broadcasts";
-    // As upstream does.
-    const WATCH_INTERVAL: Duration = Duration::from_secs(300);
 
     type Session = MessagesSession;
 

@@ -61,7 +61,8 @@ const STANDBY: Duration = Duration::from_millis(500);
 /// How long another session may hold the lock without reading, until that is reported: a new slot waits for transactions.
 const UNREAD_MAX: Duration = Duration::from_secs(10);
 
-/// How often a session is tried while the database has no WAL sender or slot for it: other nodes free theirs when they stop.
+/// How often a session is tried while the database has no WAL sender or slot for it: other nodes free theirs when they stop, and the name
+/// of a database leads to a standby only for a while.
 const SENDER_RETRY: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether there is something to read.
@@ -215,7 +216,9 @@ impl<S: LogStream> Reader<S> {
                 Err(Unreadable::Log(LogError::OtherReader)) => self.stand_by().await,
                 // This session had the lock: the slot is of another tenant, another database or another program.
                 Err(Unreadable::Log(LogError::SlotInUse(_))) if self.names.take_own(self.oid) => {}
-                Err(Unreadable::Log(error @ LogError::NoWalSenders(_))) => self.await_sender(error).await,
+                Err(Unreadable::Log(error @ (LogError::NoWalSenders(_) | LogError::Standby(_)))) => {
+                    self.await_sender(error).await;
+                }
                 Err(Unreadable::Log(error)) => self.fail(error.into()).await,
             }
         }
@@ -329,7 +332,7 @@ impl<S: LogStream> Reader<S> {
         self.pause().await;
     }
 
-    /// The sessions of others have to end first. The waits do not grow: clients would miss what is committed meanwhile.
+    /// The sessions of others have to end first, or the name has to lead to the writer. The waits do not grow: clients would miss what is committed meanwhile.
     async fn await_sender(&self, error: LogError) {
         self.report(error.into());
         sleep(jittered(SENDER_RETRY)).await;

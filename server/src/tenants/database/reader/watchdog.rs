@@ -1,11 +1,16 @@
 //! What a reader asks the database beside its session: who reads, and whether its slot is well.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use tokio::time::sleep;
 
 use super::log_stream::LogStream;
 use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::database::{DatabaseFailure, TenantDatabase};
+
+/// How often a slot is looked at: the session of a server that was demoted stays open, and receives nothing.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The oid of the database.
 pub(super) async fn oid(connection: &mut PgConnection) -> Result<u32, sqlx::Error> {
@@ -36,9 +41,9 @@ pub(super) async fn other_reader(
 /// Looks at the slot from time to time. Returns why the session is to be replaced.
 pub(super) async fn watch<S: LogStream>(database: &TenantDatabase, slot: &str, stream: &S) -> String {
     loop {
-        sleep(S::WATCH_INTERVAL).await;
-        let (code, reason) = match look(database, slot).await {
-            Ok(Some(progress)) if progress.is_active => {
+        sleep(LOOK_INTERVAL).await;
+        let (code, reason) = match look_at_writer(database, slot).await {
+            Ok(progress) if progress.is_active => {
                 stream.note_lag(progress.unconfirmed());
                 let Some(reason) = progress.is_far_behind(slot) else { continue };
                 (Code::ReplicationSlotLagTooHigh, reason)
@@ -58,6 +63,8 @@ pub(super) async fn watch<S: LogStream>(database: &TenantDatabase, slot: &str, s
 #[derive(sqlx::FromRow)]
 struct SlotProgress {
     is_active: bool,
+    /// The server is a standby, or was demoted.
+    is_read_only: bool,
     retained: Option<i64>,
     unconfirmed: Option<i64>,
     /// What PostgreSQL retains at most, or negative.
@@ -77,19 +84,28 @@ impl SlotProgress {
     }
 }
 
-async fn look(database: &TenantDatabase, slot: &str) -> Result<Option<SlotProgress>, DatabaseFailure> {
+/// Looks where the name of the database leads. Connections that are open may lead to the server before.
+async fn look_at_writer(database: &TenantDatabase, slot: &str) -> Result<SlotProgress, DatabaseFailure> {
+    let progress = look(database, slot).await?;
+    if !progress.is_read_only {
+        return Ok(progress);
+    }
+    database.close_idle();
+    look(database, slot).await
+}
+
+async fn look(database: &TenantDatabase, slot: &str) -> Result<SlotProgress, DatabaseFailure> {
     let connection = database.acquire().await?;
     // `max_slot_wal_keep_size` is in megabytes, or -1. A standby reads what it has replayed.
-    let statement = "SELECT active AS is_active,
+    let statement = "SELECT COALESCE(active, false) AS is_active,
+             pg_catalog.current_setting('transaction_read_only') = 'on' AS is_read_only,
              pg_catalog.pg_wal_lsn_diff(log_end, restart_lsn)::bigint AS retained,
              pg_catalog.pg_wal_lsn_diff(log_end, confirmed_flush_lsn)::bigint AS unconfirmed,
              (SELECT setting::bigint * 1048576 FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size') AS retained_max
-         FROM pg_catalog.pg_replication_slots, (SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
+         FROM (SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
              THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END) AS log (log_end)
-         WHERE slot_name = $1";
+         LEFT JOIN pg_catalog.pg_replication_slots ON slot_name = $1";
     database
-        .ask(connection, async |connection| {
-            sqlx::query_as(statement).bind(slot).fetch_optional(connection).await
-        })
+        .ask(connection, async |connection| sqlx::query_as(statement).bind(slot).fetch_one(connection).await)
         .await
 }
