@@ -87,7 +87,11 @@ fn refused_words_are_not_used() {
     let (mut wrong, mut unused) = (Vec::new(), WIRE_NAMES.to_vec());
     for (file, text) in sources() {
         for (line, piece) in pieces(&file, &text) {
-            for (form, rule) in refused(piece) {
+            // Elsewhere a word alone may be a key of another system, such as those of CloudFormation.
+            let is_rust = file.ends_with(".rs");
+            for (form, rule) in
+                refused(piece).into_iter().filter(|(_, rule)| is_rust || rule.place != In::Types)
+            {
                 let name = (&*file, form);
                 if WIRE_NAMES.contains(&name) {
                     unused.retain(|exception| *exception != name);
