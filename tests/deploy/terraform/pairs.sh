@@ -51,7 +51,7 @@ follows() {
 }
 
 # The owner is what RDS' master user is: no superuser, and may grant what it has.
-databases_start() {
+database_starts() {
     mkdir "$work/database" "$work/database/sockets-1" "$work/database/sockets-2"
     cp "$work/key.pem" "$work/certificate.pem" "$work/database/"
     chown -R postgres "$work/database"
@@ -61,11 +61,9 @@ databases_start() {
     superuser 1 --command "CREATE ROLE postgres LOGIN NOSUPERUSER CREATEROLE CREATEDB PASSWORD 'the-owner'" \
         --command 'CREATE ROLE rds_replication' --command 'GRANT rds_replication TO postgres WITH ADMIN OPTION' \
         --command 'CREATE DATABASE realtime OWNER postgres'
-    standby_runs 2 1
 }
 
-# caches_start: one, and a replica of it.
-caches_start() {
+cache_starts() {
     local number
     for number in 1 2; do
         cat >"$work/redis-$number.conf" <<CONF
@@ -88,6 +86,11 @@ masterauth the-operator
 CONF
     done
     cache_runs 1
+}
+
+# copies_start: a standby and a replica of those that run.
+copies_start() {
+    standby_runs 2 1
     cache_runs 2
     operate 2 REPLICAOF 127.0.1.1 6379
     within 10 replicates 2
