@@ -43,11 +43,12 @@ settings_are_fetched() {
     secrets_are_there
     rm "$folder"/*
     cp "$work/authority.pem" "$work/volumes/ca.pem"
-    local python given
+    local python given programs=(--volume /usr:/usr:ro --volume "$CACHE/aws:$CACHE/aws:ro")
     python=$(dirname "$(dirname "$(realpath "$CACHE/aws/bin/python")")")
+    [ "$python" = /usr ] || programs+=(--volume "$python:$python:ro")
     mapfile -d '' given <"$work/variables"
-    image=localhost/debian:bookworm-slim run settings "$name-settings" --detach --volume /usr:/usr:ro --volume "$CACHE/aws:$CACHE/aws:ro" \
-        --volume "$python:$python:ro" --volume "$work/volumes/ca.pem:/ca.pem:ro" --env "PATH=$CACHE/aws/bin:/usr/bin:/bin" --env CA_URL=file:///ca.pem \
+    image=localhost/debian:bookworm-slim run settings "$name-settings" --detach "${programs[@]}" \
+        --volume "$work/volumes/ca.pem:/ca.pem:ro" --env "PATH=$CACHE/aws/bin:/usr/bin:/bin" --env CA_URL=file:///ca.pem \
         --env AWS_ENDPOINT_URL=http://127.0.0.1:5055 --env AWS_REGION=eu-central-1 --env AWS_DEFAULT_REGION=eu-central-1 --env AWS_ACCESS_KEY_ID=example \
         --env AWS_SECRET_ACCESS_KEY=example "${given[@]/#/--env=}"
     within 60 podman exec "$name-settings" test -e /run/realtime/complete || {
