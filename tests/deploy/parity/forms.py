@@ -66,16 +66,17 @@ def deletion(each: Resource) -> str:
 # Attributes of load balancers and target groups.
 
 def attributes(name: str):
-    """An attribute of a load balancer or a target group, which CloudFormation has as a list of keys and values."""
+    """An attribute of a load balancer or a target group, which CloudFormation has as a list of keys and values (shapes.py)."""
     def read(each: Resource) -> object:
         list_ = "TargetGroupAttributes" if each.kind.endswith("TargetGroup") else "LoadBalancerAttributes"
-        return pairs(each.at(list_), "Key", "Value").get(name)
+        return each.at(f"{list_}.{name.replace('.', '-')}")
     return read
 
 
-def balanced(each: Resource) -> object:
-    mappings = each.at("SubnetMappings")
-    return sorted(each.at("Subnets") or [mapping["SubnetId"] for mapping in mappings or []])
+def only(value: dict, *known: str) -> dict:
+    """The value, which has nothing that its reader would leave out."""
+    assert set(value) <= set(known), f"{set(value) - set(known)} of {value} is not compared"
+    return value
 
 
 # Parameters and settings.
@@ -113,6 +114,7 @@ def bucket_lifecycle(each: Resource) -> object:
     found = {}
     for rule in each.at("aws_s3_bucket_lifecycle_configuration") or []:
         for one in rule["rule"]:
+            only(one, "id", "status", "filter", "expiration", "noncurrent_version_expiration", "abort_incomplete_multipart_upload")
             found[one["id"]] = {
                 "status": one["status"],
                 "days": first(one, "expiration", "days"),
@@ -120,10 +122,11 @@ def bucket_lifecycle(each: Resource) -> object:
                 "abort_days": first(one, "abort_incomplete_multipart_upload", "days_after_initiation"),
             }
     for one in (each.at("LifecycleConfiguration") or {}).get("Rules", []):
+        only(one, "Id", "Status", "ExpirationInDays", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
         found[one.get("Id", "expire")] = {
             "status": one["Status"],
             "days": one.get("ExpirationInDays"),
-            "noncurrent_days": one.get("NoncurrentVersionExpirationInDays") or (one.get("NoncurrentVersionExpiration") or {}).get("NoncurrentDays"),
+            "noncurrent_days": (one.get("NoncurrentVersionExpiration") or {}).get("NoncurrentDays"),
             "abort_days": (one.get("AbortIncompleteMultipartUpload") or {}).get("DaysAfterInitiation"),
         }
     return found

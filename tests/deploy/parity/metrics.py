@@ -1,6 +1,6 @@
 """What alarms, scaling and dashboards say of metrics."""
 
-from forms import json_of, pairs
+from forms import json_of, only, pairs
 from values import Resource
 
 
@@ -13,7 +13,8 @@ def queries(each: Resource) -> object:
         }}
     found = {}
     for query in each.at("metric_query") or []:
-        metric = (query.get("metric") or [{}])[0]
+        only(query, "id", "metric", "expression", "return_data")
+        metric = only((query.get("metric") or [{}])[0], "metric_name", "namespace", "stat", "period", "dimensions")
         found[query["id"]] = {
             "metric": metric.get("metric_name"), "namespace": metric.get("namespace"), "statistic": metric.get("stat"), "period": metric.get("period"),
             "dimensions": metric.get("dimensions"), "expression": query.get("expression"), "is_compared": query.get("return_data"),
@@ -29,8 +30,9 @@ def alarm_metrics(each: Resource) -> object:
         }}
     found = {}
     for query in each.at("Metrics") or []:
-        stat = query.get("MetricStat") or {}
-        metric = stat.get("Metric") or {}
+        only(query, "Id", "MetricStat", "Expression", "ReturnData")
+        stat = only(query.get("MetricStat") or {}, "Metric", "Stat", "Period")
+        metric = only(stat.get("Metric") or {}, "MetricName", "Namespace", "Dimensions")
         found[query["Id"]] = {
             "metric": metric.get("MetricName"), "namespace": metric.get("Namespace"), "statistic": stat.get("Stat"), "period": stat.get("Period"),
             "dimensions": pairs(metric.get("Dimensions"), "Name", "Value"), "expression": query.get("Expression"),

@@ -11,8 +11,6 @@ from pathlib import Path
 from values import Resource
 
 MADE_UP = re.compile(r"arn:aws:[a-z0-9-]+:eu-central-1:123456789012:[a-z0-9_]+/[0-9a-f]{12}|[a-z0-9-]+-[0-9a-f]{12}\b")
-# Blocks that a plan leaves out of the configuration, because their number is computed.
-DYNAMIC = {"aws_cloudwatch_metric_alarm": {"metric_query": {}}}
 # What identifies a resource, whichever of these a reference uses.
 IDENTITY = {"id", "arn", "name", "bucket", "key_id", "fqdn"}
 
@@ -42,7 +40,7 @@ class Plan:
 
     def resource(self, each: dict) -> Resource:
         address = uncounted(each["address"])
-        given = chosen(each["values"], self.configured[address] | DYNAMIC.get(each["type"], {}))
+        given = chosen(each["values"], self.configured[address]) | dynamic(each["values"], self.configured[address], each["type"])
         # A variable that is null leaves the value to the provider.
         given = {name: value for name, value in given.items() if not is_own(value, each["type"])}
         given["tags"] = each["values"].get("tags_all")
@@ -131,14 +129,19 @@ def provisioners(module: dict, prefix: str = ""):
 
 def chosen(values: object, configured: object) -> object:
     """The values of what is configured. A block is a list in both."""
-    if configured == {}:
-        return values
     if isinstance(configured, list) and isinstance(values, list):
         pattern = {name: each for block in configured for name, each in block.items()}
         return [chosen(each, pattern) for each in values]
     if isinstance(configured, dict) and isinstance(values, dict) and not {"references", "constant_value"} & set(configured):
         return {name: chosen(values[name], each) for name, each in configured.items() if name in values}
     return values
+
+
+def dynamic(values: dict, configured: dict, kind: str) -> dict:
+    """Blocks whose number is computed: the configuration of a plan lacks them. Those of the provider have values that it has made up."""
+    return {name: value for name, value in values.items()
+            if name not in configured and isinstance(value, list) and value and isinstance(value[0], dict)
+            and not any(is_own(text, kind) for _, text in texts(value))}
 
 
 def texts(value: object, path: str = ""):

@@ -3,6 +3,7 @@
 import json
 import re
 
+from forms import only
 from values import Resource
 
 
@@ -19,6 +20,7 @@ def allowed(found: list) -> dict:
     """Effect and action → on what, for whom and when. How actions are put into statements means nothing."""
     by_action: dict[str, list] = {}
     for each in found:
+        only(each, "Sid", "Effect", "Action", "Resource", "Principal", "Condition")
         entry = {"on": many(each.get("Resource", []))}
         if each.get("Principal"):
             to = each["Principal"]

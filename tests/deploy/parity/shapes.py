@@ -25,7 +25,7 @@ ROUTES = {
 
 
 def shaped(side) -> None:
-    for shape in (parts, routes, rules, secrets, certificates, containers, programs):
+    for shape in (parts, routes, rules, keyed, secrets, certificates, containers, programs):
         shape(side)
 
 
@@ -81,6 +81,14 @@ def rules(side) -> None:
             for index, rule in enumerate(group.given.pop(name, [])):
                 given = {"GroupId": {"Ref": group.label}} | rule
                 side.resources.append(Resource(group.module, kind, f"{group.label}.{name}.{index}", given, side))
+
+
+def keyed(side) -> None:
+    """Lists of keys and values, by their keys. A dot would be a step of a path."""
+    for each in side.resources:
+        for name in ("LoadBalancerAttributes", "TargetGroupAttributes"):
+            if name in each.given:
+                each.given[name] = {attribute["Key"].replace(".", "-"): attribute["Value"] for attribute in each.given[name]}
 
 
 def secrets(side) -> None:

@@ -4,8 +4,6 @@ A path is `a.b.c`; a list of one element is passed through, because Terraform ha
 is not compared, so it is reported as a difference: no attribute is left out by oversight.
 """
 
-import json
-
 
 class Resource:
     """One resource of Terraform or of the template."""
@@ -63,7 +61,3 @@ def plain(value: object) -> object:
     if isinstance(value, float) and value == int(value):
         return int(value)
     return value
-
-
-def parsed(text: object) -> object:
-    return plain(json.loads(text)) if isinstance(text, str) else text

@@ -1,6 +1,6 @@
 """What clients reach, and where the image is."""
 
-from forms import attributes, balanced, default, json_of, listed, sorted_list, without_dot
+from forms import attributes, default, json_of, listed, sorted_list, without_dot
 from kinds.kind import Kind
 
 KINDS = [
@@ -8,7 +8,7 @@ KINDS = [
         ("name", "name", "Name"),
         ("type", "load_balancer_type", "Type"),
         ("scheme", lambda each: "internal" if each.at("internal") else "internet-facing", "Scheme"),
-        ("subnets", sorted_list("subnets"), balanced),
+        ("subnets", sorted_list("subnets"), sorted_list("Subnets")),
         ("security_groups", "security_groups", "SecurityGroups"),
         ("cross_zone", "enable_cross_zone_load_balancing", attributes("load_balancing.cross_zone.enabled")),
         ("deletion_protection", "enable_deletion_protection", attributes("deletion_protection.enabled")),
