@@ -92,7 +92,7 @@ variable "log_gb_per_task" {
 variable "secrets_interval" {
   description = "`secrets_interval` of the module `service`."
   type        = number
-  default     = 120
+  default     = 30
 }
 
 variable "counts" {

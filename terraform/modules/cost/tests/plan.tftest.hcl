@@ -33,6 +33,11 @@ run "small_without_clients" {
     condition     = abs(output.parts.monitoring - 46.38) <= 0.01
     error_message = "Monitoring is ${output.parts.monitoring}."
   }
+  # 6 x 0.40, a key, 2 x 2,628,000 s / 30 s x 0.05 / 10,000
+  assert {
+    condition     = abs(output.parts.secrets - 4.28) <= 0.01
+    error_message = "Secrets and keys are ${output.parts.secrets}."
+  }
   assert {
     condition     = output.parts.data_out == 0 && output.parts.between_zones == 0 && output.parts.accelerator == 0
     error_message = "There is traffic without clients."
