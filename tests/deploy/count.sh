@@ -28,6 +28,21 @@ check() {
     fi
 }
 
+# fails_because TEXT COMMAND…: the command fails, and says that, wherever it has broken the line.
+fails_because() {
+    local text=$1 output code=0
+    shift
+    set +e
+    output=$(
+        set -e
+        "$@" 2>&1
+    )
+    code=$?
+    set -e
+    printf '%s\n' "$output"
+    [ "$code" -ne 0 ] && tr -s ' \n' ' ' <<<"$output" | grep -F -e "$text" >/dev/null
+}
+
 # show_output: the output of the last check.
 show_output() {
     awk '{ print "          " $0 }' "$said"
