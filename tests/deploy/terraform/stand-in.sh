@@ -27,26 +27,34 @@ PROVIDER
     chmod +x "$place"/*
 }
 
-# The AWS CLI, as far as run-migration uses it. The exit codes of the containers are in a file.
+# The AWS CLI, as far as run-migration uses it. The answer to run-task and the exit codes of the containers are in files, and while
+# there is a file `endless` no task ends.
 aws_cli_is_there() {
     mkdir "$work/bin"
     cat >"$work/bin/aws" <<AWS
 #!/bin/sh
 echo "\$2" >>"$work/calls"
 case \$2 in
-run-task) echo arn:aws:ecs:eu-central-1:123456789012:task/realtime/1 ;;
+run-task) cat "$work/started" ;;
+wait) [ ! -e "$work/endless" ] ;;
 describe-tasks) cat "$work/codes" ;;
 esac
 AWS
     chmod +x "$work/bin/aws"
-    echo '0 0' >"$work/codes"
+    task_ends_with '0 0'
+}
+
+# task_ends_with CODES: so the next task ends.
+task_ends_with() {
+    printf 'arn:aws:ecs:eu-central-1:123456789012:task/realtime/1\tNone\n' >"$work/started"
+    echo "$1" >"$work/codes"
 }
 
 # copy FOLDER: the files of the clone that Terraform reads, without what it has left there.
 copy() {
     mkdir -p "$1/infra/monitoring"
     cp "$ROOT"/infra/monitoring/cloudwatch-*.json "$1/infra/monitoring/"
-    (cd "$ROOT" && tar -c --exclude .terraform --exclude .terraform.lock.hcl --exclude '*.tfstate*' terraform) | tar -x -C "$1"
+    (cd "$ROOT" && tar -c --exclude .terraform --exclude .terraform.lock.hcl --exclude '*.tfstate*' --exclude '*.tfvars' --exclude backend.tf terraform) | tar -x -C "$1"
 }
 
 # state_key: what an applied state follows from.
