@@ -57,22 +57,22 @@ export class RealtimeStack extends Stack {
         service: { cluster: service.clusterName, service: name },
       },
     });
-    this.output({ edge, service, observability });
+    this.output(inputs.image, { edge, service, observability });
   }
 
   /** What is needed next: the outputs of terraform/outputs.tf. */
-  private output({ edge, service, observability }: { edge: Edge; service: Service; observability: Observability }): void {
+  private output(image: string, { edge, service, observability }: { edge: Edge; service: Service; observability: Observability }): void {
     const secretOf = (arn: string) =>
       `aws secretsmanager get-secret-value --region ${this.region} --secret-id ${arn} --query SecretString --output text | tail -n 1`;
     const outputs = {
       Endpoint: ['The address of clients.', edge.endpoint],
       Token: [
         'The command that makes a token for a client.',
-        `JWT_SECRET=$(${secretOf(service.jwtSecretArn)}) realtime-server token --sub ann`,
+        `docker run --rm --env JWT_SECRET=$(${secretOf(service.jwtSecretArn)}) ${image} token --sub ann`,
       ],
       OperatorToken: [
-        'The command that makes a token for an operator, for `/status` and administration at the internal port.',
-        `API_JWT_SECRET=$(${secretOf(service.operatorsSecretArn)}) realtime-server token --operator --sub $USER`,
+        'The command that makes a token for an operator, for `/status` and administration at the internal port, which `operators` of `Service` opens.',
+        `docker run --rm --env API_JWT_SECRET=$(${secretOf(service.operatorsSecretArn)}) ${image} token --operator --sub $USER`,
       ],
       Alarms: [
         'The topic of the alarms. They are sent to no address until there is a subscription: aws sns subscribe --protocol email.',
