@@ -11,7 +11,7 @@ use harness::{ChaosProxy, Client, Dialect, Endpoint, Frame, Redis, Token, World}
 use serde_json::{Value, json};
 use settings::{History, Settings};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{ROOM, history};
 use crate::bus::{on, two};
@@ -20,11 +20,12 @@ use crate::count;
 /// How long connections are cut.
 const TIME: Duration = Duration::from_secs(6);
 
-/// The messages that the client names: those of a longer time than any message takes to arrive.
-const NAMED: usize = 50;
+/// The messages that the client names, as many as it may. The newer half are those of 750 ms of two senders: longer than a message
+/// takes to the other node on a busy machine.
+const NAMED: usize = 100;
 
-/// How often a sender sends. Rooms keep the messages of five seconds of two senders, longer than a client is away.
-const PACE: Duration = Duration::from_millis(10);
+/// How often a sender sends. Rooms keep the messages of fifteen seconds of two senders, longer than a client is away.
+const PACE: Duration = Duration::from_millis(30);
 
 /// Random numbers, the same for the same seed.
 struct Random(u64);
@@ -53,6 +54,8 @@ fn sender(world: &World, name: &'static str, stop: &Arc<AtomicBool>) -> JoinHand
         let mut client = world.connect().await;
         client.join(ROOM, json!({"broadcast": {"ack": true}})).await;
         let (mut sent, mut pace) = (0, interval(PACE));
+        // No more messages at once after the machine has stood still.
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !stop.load(Ordering::Relaxed) {
             pace.tick().await;
             sent += 1;
