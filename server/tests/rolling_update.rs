@@ -29,10 +29,13 @@ const HANDSHAKES_AT_ONCE: usize = 50;
 const SECRET: &str = "the secret of four programs, of thirty-two bytes";
 
 /// Longer than the load balancer needs to notice, and than the next program needs to start.
-const DRAIN_DELAY: &str = "8s";
+const DRAIN_DELAY: &str = "10s";
 
-/// How a program is checked. `inter` is also the time that a response may take, which is long on a busy machine.
-const CHECK: &str = "inter 2s fastinter 500ms downinter 200ms rise 1 fall 2";
+/// How a program is checked: often, so that little of the delay passes until a check has failed twice.
+const CHECK: &str = "inter 500ms fastinter 300ms downinter 200ms rise 1 fall 2";
+
+/// The time that a response to a check may take, which is long on a busy machine.
+const CHECK_TIMEOUT: &str = "5s";
 
 /// What each client waits between the reply to a broadcast and the next one.
 const BROADCAST_INTERVAL: Duration = Duration::from_secs(2);
@@ -83,7 +86,8 @@ impl Cluster {
         let programs = addresses.map(|address| format!(" server at-{address} {address}\n")).concat();
         let haproxy = Haproxy::start(|address| {
             format!(
-                "backend programs\n mode tcp\n balance roundrobin\n option httpchk GET /readyz\n \
+                "backend programs\n mode tcp\n balance roundrobin\n timeout check {CHECK_TIMEOUT}\n \
+                 option httpchk GET /readyz\n \
                  default-server send-proxy-v2 check check-send-proxy {CHECK} {marked_down}\n{programs}\
                  frontend clients\n mode tcp\n bind {address} ssl crt {}\n default_backend programs\n\
                  frontend state\n mode http\n bind {BALANCER_STATE}:{}\n \
