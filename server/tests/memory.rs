@@ -126,67 +126,58 @@ impl Pair {
     }
 }
 
-/// What passes between the clients of another tenant while `attack` lasts, and what is resident in the end.
-async fn check_others_during<T>(program: &Program, mut attack: JoinSet<T>) -> Vec<T>
+/// What passes between the clients of another tenant while `send` runs many times at once, each with a number of its own, and what
+/// is resident in the end. They have joined before: on a busy machine, what is sent leaves too little of the time for a handshake.
+async fn check_others_during<F>(program: Program, send: impl Fn(Arc<Program>, usize) -> F) -> Vec<F::Output>
 where
-    T: Send + 'static,
+    F: Future<Output: Send + 'static> + Send + 'static,
 {
+    let program = Arc::new(program);
     let mut pair = Pair::join(&program.world).await;
-    let mut ended = Vec::new();
-    let mut slowest = Duration::ZERO;
+    let mut attack: JoinSet<F::Output> =
+        (0..SENDERS).map(|number| send(Arc::clone(&program), number)).collect();
+    let (mut ended, mut times) = (Vec::new(), Vec::new());
     while ended.len() < SENDERS {
-        slowest = slowest.max(pair.pass(1_000).await);
+        times.push(pair.pass(1_000).await);
         while let Some(one) = attack.try_join_next() {
             ended.push(one.expect("no sender panics"));
         }
     }
     for _ in 0..5 {
-        slowest = slowest.max(pair.pass(2_900_000).await);
+        pair.pass(2_900_000).await;
     }
     let peak = program.process.resident_peak();
     assert!(peak < BUDGET, "{} MB were resident", peak / 1_000_000);
-    assert!(slowest < Duration::from_secs(3), "another tenant waited {slowest:?}");
+    times.sort();
+    let median = times[times.len() / 2];
+    // Without room for them, each would wait until the connections of the others have been closed.
+    assert!(median < Duration::from_secs(1), "another tenant waited {median:?}, of {}", times.len());
     ended
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unfinished_frames_stay_inside_the_budget() {
-    let program = Arc::new(Program::start().await);
-    let mut attack = JoinSet::new();
-    for _ in 0..SENDERS {
-        let program = Arc::clone(&program);
-        attack.spawn(async move { program.send_unfinished_frame().await });
-    }
-    check_others_during(&program, attack).await;
+    let send = |program: Arc<Program>, _| async move { program.send_unfinished_frame().await };
+    check_others_during(Program::start().await, send).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_for_clients_that_do_not_read_stay_inside_the_budget() {
-    let program = Arc::new(Program::start().await);
-    let mut attack = JoinSet::new();
-    for number in 0..SENDERS {
-        let program = Arc::clone(&program);
-        attack.spawn(async move {
-            let socket = program.join_without_reading(number).await;
-            // More than its outbox takes, and the socket.
-            for _ in 0..4 {
-                program.post(number, 2_900_000).await;
-            }
-            socket
-        });
-    }
-    check_others_during(&program, attack).await;
+    let send = |program: Arc<Program>, number| async move {
+        let socket = program.join_without_reading(number).await;
+        // More than its outbox takes, and the socket.
+        for _ in 0..4 {
+            program.post(number, 2_900_000).await;
+        }
+        socket
+    };
+    check_others_during(Program::start().await, send).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unfinished_bodies_stay_inside_the_budget() {
-    let program = Arc::new(Program::start().await);
-    let mut attack = JoinSet::new();
-    for _ in 0..SENDERS {
-        let program = Arc::clone(&program);
-        attack.spawn(async move { program.send_unfinished_body().await });
-    }
-    check_others_during(&program, attack).await;
+    let send = |program: Arc<Program>, _| async move { program.send_unfinished_body().await };
+    check_others_during(Program::start().await, send).await;
 }
 
 /// In chunks of 10 kB.
