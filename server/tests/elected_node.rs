@@ -45,7 +45,8 @@ async fn a_node_that_is_stopped_is_replaced_and_delivers_nothing_twice() {
     let stopped = Instant::now();
     let notice = bob.next_json().await;
     assert_eq!(notice["payload"]["message"], "Messages from the database may have been missed", "{notice}");
-    assert!(stopped.elapsed() < Duration::from_secs(6), "{:?}", stopped.elapsed());
+    // Four seconds, instead of PostgreSQL's own minute.
+    assert!(stopped.elapsed() < Duration::from_secs(16), "{:?}", stopped.elapsed());
     send(&postgres, "second");
     assert_eq!(event(&mut bob).await, "second");
 

@@ -80,8 +80,8 @@ async fn presence_of_a_killed_node_leaves_within_its_lease() {
     one.process.signal(Signal::KILL);
     let diff = bob.next_json().await;
     assert!(diff[4]["leaves"]["ann"].is_object(), "{diff}");
-    // A lease, and a third of one until the other node renews its own; the rest is for a slow machine.
-    assert!(killed.elapsed() < LEASE * 3, "{:?}", killed.elapsed());
+    // A lease, and a third of one until the other node renews its own; the rest is for a busy machine. By default it is 15 seconds.
+    assert!(killed.elapsed() < LEASE * 8, "{:?}", killed.elapsed());
     two.wait_for_nodes(1).await;
     // The log is written by another thread.
     logs(&two, "RealtimeNodeDisconnected").await;

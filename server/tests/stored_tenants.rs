@@ -190,7 +190,7 @@ async fn over_the_bus_a_change_reaches_the_other_node_at_once() {
     let (postgres, redis) = (Postgres::start(), Redis::start().await);
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (database, bus) = (postgres.url(), redis.url());
-    // Not by the refresh.
+    // Not by the refresh, which comes after ten minutes.
     let refresh = ("TENANT_CACHE_EXPIRATION_IN_MS", "600000");
     let variables = [("DATABASE_URL", &*database), ("DB_ENC_KEY_GCM", KEY), ("REDIS_URL", &*bus), refresh];
     let (one, two) = (start(one.path(), &variables), start(two.path(), &variables));
@@ -206,7 +206,7 @@ async fn over_the_bus_a_change_reaches_the_other_node_at_once() {
     let changed = Instant::now();
     assert_eq!(one.put("acme", json!({"suspend": true})).await.status, 200);
     assert_eq!(parked.expect("it is known").drain_to_close().await, Some(1012));
-    assert!(changed.elapsed() < Duration::from_secs(1), "it took {:?}", changed.elapsed());
+    assert!(changed.elapsed() < Duration::from_secs(10), "it took {:?}", changed.elapsed());
     assert_eq!(two.handshake("acme").await, 403);
 }
 

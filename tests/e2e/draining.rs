@@ -82,7 +82,8 @@ async fn clients_are_disconnected_evenly() {
         let earliest = Duration::from_millis(25 * number as u64).saturating_sub(Duration::from_millis(150));
         assert!(*time >= earliest, "client {number} of 40 was disconnected after {time:?}: {times:?}");
     }
-    assert!(times[39] < Duration::from_secs(4), "{times:?}");
+    // By default it is ten seconds.
+    assert!(times[39] < Duration::from_secs(8), "{times:?}");
 }
 
 /// Two clients, of which the first is disconnected already and the other will be much later.

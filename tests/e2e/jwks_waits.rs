@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::size;
 
-/// Far above what an answer takes, and far below the time of a fetch.
-const AT_ONCE: Duration = Duration::from_secs(1);
+/// Far above what an answer takes on a busy machine, and far below the time of a fetch.
+const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// How long the provider may take: longer than any test waits.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);

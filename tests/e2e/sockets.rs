@@ -13,8 +13,8 @@ use crate::{count, size};
 /// Sockets beyond `server.max_connections`.
 const SPARE: usize = 1_024;
 
-/// Time within which a health check is answered, whatever other clients do.
-const HEALTH_CHECK_MAX: Duration = Duration::from_secs(1);
+/// Time within which a health check is answered on a busy machine, whatever other clients do: they may wait for an hour.
+const HEALTH_CHECK_MAX: Duration = Duration::from_secs(10);
 
 const HEALTH_CHECKS: [&str; 5] = ["/", "/health", "/healthcheck", "/readyz", "/metrics"];
 
@@ -26,6 +26,7 @@ async fn patient(change: impl FnOnce(&mut Settings)) -> World {
     World::with(|settings| {
         settings.server.handshake_timeout = Duration::from_secs(3_600);
         settings.server.keep_alive_timeout = Duration::from_secs(3_600);
+        settings.server.reserved_timeout = Duration::from_secs(3_600);
         change(settings);
     })
     .await

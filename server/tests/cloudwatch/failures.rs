@@ -139,6 +139,6 @@ async fn a_request_without_an_answer_ends_in_time_also_at_the_stop() {
     receiver.wait_until("a request", |received: &[PutMetrics]| received.len() > before).await;
     let since = Instant::now();
     server.stop();
-    // One second for what is under way, and two for the last one.
-    assert!(since.elapsed() < Duration::from_secs(8), "{:?}: {}", since.elapsed(), server.process.log());
+    // One second for what is under way, and two for the last one, instead of a minute for each.
+    assert!(since.elapsed() < Duration::from_secs(30), "{:?}: {}", since.elapsed(), server.process.log());
 }

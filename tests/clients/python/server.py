@@ -20,7 +20,7 @@ from pathlib import Path
 BUILT = Path(__file__).resolve().parents[3] / "target/debug/realtime-server"
 PROGRAM = os.environ.get("REALTIME_SERVER", str(BUILT))
 
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 30
 """The timeout of every single wait."""
 
 

@@ -15,8 +15,11 @@ const ROOMS: usize = 16;
 const BANDWIDTH: u32 = 8_000_000;
 const TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Three times what the bytes take: each is sent once, and the machine is shared with other tests.
-const RETURN_MAX: Duration = Duration::from_secs(3 * (ROOM_BYTES * ROOMS) as u64 / BANDWIDTH as u64);
+/// What the bytes take when each is sent once.
+const RETURN_TIME: Duration = Duration::from_secs((ROOM_BYTES * ROOMS) as u64 / BANDWIDTH as u64);
+
+/// On a machine that is shared with other tests.
+const RETURN_MAX: Duration = RETURN_TIME.saturating_mul(8);
 
 /// Joins `ROOMS` rooms and shows `ROOM_BYTES` in each.
 fn show_much(world: &World) -> Vec<Membership> {
@@ -125,7 +128,7 @@ async fn a_small_room_does_not_wait_for_much_presence() {
     let members = show_much(&far);
     within(RETURN_MAX, "everything is stored", async || stored(&redis).await == ROOMS).await;
     proxy.cut();
-    proxy.limit_bandwidth(BANDWIDTH);
+    proxy.limit_bandwidth(BANDWIDTH / 4);
     wait_for_disconnect(&far).await;
     let key = hub::RoomKey {
         tenant: "other".into(),
@@ -137,8 +140,8 @@ async fn a_small_room_does_not_wait_for_much_presence() {
     small.track(PresenceEntry { key: "bob".into(), meta: "{}".into() });
     proxy.mend();
     let is_stored = async || !redis.keys("realtime:shown:*:other:phoenix:public:small").await.is_empty();
-    let took = within(RETURN_MAX, "the small room is stored", is_stored).await;
-    assert!(took < RETURN_MAX / 4, "{took:?}");
+    // All that precedes it would take four times as long as usual.
+    within(RETURN_TIME * 2, "the small room is stored", is_stored).await;
     drop((members, small));
     far.stop().await;
     near.stop().await;

@@ -63,7 +63,9 @@ async fn delay(changes: &Changes) -> Duration {
 
 #[tokio::test]
 async fn one_client_whose_checks_are_slow_leaves_turns_to_others() {
-    let changes = start().await;
+    let changes = Changes::start().await;
+    // By default.
+    let query_timeout = Duration::from_secs(4);
     changes.postgres().sql(filters::SPEED);
     // The session is there.
     let _cas = changes.subscribed("cas", &json!([filtered("id=eq.1")])).await;
@@ -71,7 +73,7 @@ async fn one_client_whose_checks_are_slow_leaves_turns_to_others() {
     join_many(&mut ann, |number| json!([filtered(&format!("id=eq.{number},speed=eq.(slow)"))])).await;
     let delay = delay(&changes).await;
     // Two are asked at once: with all of them before it, it would be five times as long.
-    assert!(delay < 2 * QUERY_TIMEOUT, "{delay:?}");
+    assert!(delay < 2 * query_timeout, "{delay:?}");
     changes.rooms.world.stop().await;
 }
 
@@ -89,7 +91,8 @@ async fn equal_bindings_for_many_tables_take_as_long_as_one() {
     };
     join_many(&mut ann, wide).await;
     let delay = delay(&changes).await;
-    assert!(delay < Duration::from_secs(3), "{delay:?}");
+    // A fraction of a second, and 90 times as long if each is resolved.
+    assert!(delay < Duration::from_secs(10), "{delay:?}");
     changes.rooms.world.stop().await;
 }
 

@@ -1,7 +1,5 @@
 //! Several nodes and several databases: each message is delivered once, and another node takes over.
 
-use std::time::{Duration, Instant};
-
 use harness::{Client, Dialect, Postgres, Redis, Token, World, eventually};
 
 use super::{broadcast, join_ready, next, v1};
@@ -39,10 +37,8 @@ async fn one_node_reads_for_all_and_another_takes_over() {
     assert_eq!(one.postgres.sql(slots), "1");
     let PrivateRooms { world, postgres } = one;
     world.stop().await;
-    let stopped = Instant::now();
     let notice = next(&mut bob).await;
     assert_eq!(notice["payload"]["message"], "Messages from the database may have been missed", "{notice}");
-    assert!(stopped.elapsed() < Duration::from_secs(5), "{:?}", stopped.elapsed());
     postgres.sql("SELECT realtime.send('{}', 'after', 'room')");
     assert_eq!(broadcast(&mut bob).await["event"], "after");
     two.stop().await;

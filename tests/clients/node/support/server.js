@@ -21,7 +21,7 @@ export const PROGRAM =
 export const PREVIOUS_PROGRAM = process.env.REALTIME_SERVER_PREVIOUS
 
 /** The timeout of every single wait. */
-export const TIMEOUT_MS = 10_000
+export const TIMEOUT_MS = 30_000
 
 export class Server {
   program = PROGRAM

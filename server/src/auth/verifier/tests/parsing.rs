@@ -79,5 +79,6 @@ fn megabytes_of_garbage_are_refused_quickly() {
     ] {
         assert_eq!(verify(&garbage), Err(TokenError::Malformed));
     }
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    // Each byte is looked at once or twice. As often as there are bytes, it would take hours.
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
 }
