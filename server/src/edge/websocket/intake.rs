@@ -114,6 +114,10 @@ impl Intake {
                 part
             } else {
                 let Some(header) = FrameHeader::parse(rest) else { break };
+                // What precedes it is passed first: without memory for it, the connection may end.
+                if decided > 0 && self.is_charged_with(&header) {
+                    break;
+                }
                 let skips_frame = match self.fate(&header, waker)? {
                     Fate::Pass => false,
                     Fate::Skip => true,

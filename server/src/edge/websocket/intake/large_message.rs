@@ -44,11 +44,22 @@ pub(super) enum Fate {
 }
 
 impl Intake {
+    /// Whether memory is charged for a message when this frame begins.
+    pub(super) fn is_charged_with(&self, header: &FrameHeader) -> bool {
+        // tungstenite refuses what is too long before it reads on.
+        self.large.is_none()
+            && self.is_large_with(header)
+            && header.payload <= self.config.max_message_size as u64
+    }
+
+    fn is_large_with(&self, header: &FrameHeader) -> bool {
+        let in_message = if header.is_data() { self.message_bytes } else { 0 };
+        in_message.saturating_add(header.payload) > UNCHARGED_BYTES as u64
+    }
+
     /// What is done with a frame that begins. `waker` is called when its message may have the memory that it waits for.
     pub(super) fn fate(&mut self, header: &FrameHeader, waker: &Waker) -> io::Result<Fate> {
-        let in_message = if header.is_data() { self.message_bytes } else { 0 };
-        let now_large = in_message.saturating_add(header.payload) > UNCHARGED_BYTES as u64;
-        let max = self.config.max_message_size;
+        let now_large = self.is_large_with(header);
         match self.large.as_deref() {
             Some(LargeMessage::Receiving { .. }) => return Ok(Fate::Pass),
             Some(LargeMessage::Skipping(_)) if header.is_data() => return Ok(Fate::Skip),
@@ -58,10 +69,10 @@ impl Intake {
             Some(LargeMessage::Waiting { .. }) => return self.wait(header, waker),
             Some(_) if now_large => return Ok(Fate::Wait),
             Some(_) => return Ok(Fate::Pass),
-            // tungstenite refuses what is too long before it reads on.
-            None if !now_large || header.payload > max as u64 => return Ok(Fate::Pass),
+            None if !self.is_charged_with(header) => return Ok(Fate::Pass),
             None => {}
         }
+        let max = self.config.max_message_size;
         let is_whole = header.begins_message() && header.is_final;
         let bytes = if is_whole { header.payload as usize } else { max.saturating_mul(FRAGMENTED_FACTOR) };
         let until = Instant::now() + self.config.large_message_timeout;

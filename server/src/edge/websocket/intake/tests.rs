@@ -60,6 +60,20 @@ fn a_large_control_frame_within_a_message_that_is_skipped_is_an_error() {
 }
 
 #[test]
+fn what_precedes_a_message_without_memory_is_passed_before_the_error() {
+    let mut settings = Settings::default();
+    settings.server.large_message_timeout = Duration::ZERO;
+    let none = TenantMemory::new(&MemoryBudget::new(0, 75));
+    let mut intake = Intake::new(none, Arc::new(ConnectionConfig::of(&settings)));
+    let (small, rest) = (frame(0x81, 300), [frame(0x01, 10), frame(0x80, 30_000)].concat());
+    let step = intake.step(&[&small[..], &rest].concat(), Waker::noop()).expect("there is something to pass");
+    let begun = frame(0x01, 10).len();
+    assert_eq!(step, Step::Pass(small.len() + begun));
+    let error = intake.step(&rest[begun..], Waker::noop()).expect_err("there is no memory for the rest");
+    assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+}
+
+#[test]
 fn what_is_passed_does_not_depend_on_where_reads_end() {
     let (small, large) = (frame(0x81, 300), frame(0x82, 40_000));
     let fragments = [frame(0x01, 30_000), frame(0x89, 5), frame(0x80, 700)];
