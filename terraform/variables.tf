@@ -21,6 +21,10 @@ variable "jwt_secret_arn" {
   description = "The secret in Secrets Manager that signs the tokens of clients, one a line, by its whole ARN. Null: one is made."
   type        = string
   default     = null
+  validation {
+    condition     = try(split(":", var.jwt_secret_arn)[3] == var.region, true)
+    error_message = "jwt_secret_arn is of another region than `region`: a task asks one region for all secrets. aws secretsmanager replicate-secret-to-regions makes a copy."
+  }
 }
 
 variable "size" {

@@ -63,7 +63,7 @@ export class RealtimeStack extends Stack {
   /** What is needed next: the outputs of terraform/outputs.tf. */
   private output(image: string, { edge, service, observability }: { edge: Edge; service: Service; observability: Observability }): void {
     const secretOf = (arn: string) =>
-      `aws secretsmanager get-secret-value --region ${this.region} --secret-id ${arn} --query SecretString --output text | tail -n 1`;
+      `aws secretsmanager get-secret-value --region ${this.region} --secret-id ${arn} --query SecretString --output text | grep . | tail -n 1`;
     const outputs = {
       Endpoint: ['The address of clients.', edge.endpoint],
       Token: [

@@ -49,3 +49,11 @@ run "a_zone_of_a_region_is_refused" {
   }
   expect_failures = [var.region]
 }
+
+run "a_secret_of_another_region_is_refused" {
+  command = plan
+  variables {
+    jwt_secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:given-AbCdEf"
+  }
+  expect_failures = [var.jwt_secret_arn]
+}

@@ -114,6 +114,10 @@ variable "jwt_secret" {
     condition     = var.jwt_secret == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.jwt_secret.arn))
     error_message = "jwt_secret.arn is the whole ARN of a secret in Secrets Manager, with the hyphen and the six characters at its end: IAM allows no other. The secret itself does not belong here."
   }
+  validation {
+    condition     = try(split(":", var.jwt_secret.arn)[3] == split(":", var.database.password_arn)[3], true)
+    error_message = "jwt_secret.arn is of the region of the other secrets: a task asks one region for all of them."
+  }
 }
 
 variable "home" {

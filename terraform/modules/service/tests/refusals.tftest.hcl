@@ -111,6 +111,14 @@ run "a_secret_without_the_end_of_its_arn_is_refused" {
   expect_failures = [var.jwt_secret]
 }
 
+run "a_secret_of_another_region_is_refused" {
+  command = plan
+  variables {
+    jwt_secret = { arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:given-AbCdEf" }
+  }
+  expect_failures = [var.jwt_secret]
+}
+
 run "a_pair_that_fargate_does_not_have_is_refused" {
   command = plan
   variables {
