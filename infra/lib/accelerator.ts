@@ -9,7 +9,7 @@ import * as globalaccelerator from 'aws-cdk-lib/aws-globalaccelerator';
 import * as route53 from 'aws-cdk-lib/aws-route53';
 import { Construct } from 'constructs';
 import type { Domain } from './inputs';
-import { valid, validDomain, validName } from './valid';
+import { refuseUnless, validDomain, validName } from './valid';
 
 export interface AcceleratorProps {
   /** Name of the accelerator. */
@@ -72,20 +72,20 @@ function check(props: AcceleratorProps): void {
   validName(props.name);
   validDomain(props.domain);
   const names = Object.keys(props.regions);
-  valid(
+  refuseUnless(
     names.length > 0 && names.every((region) => /^[a-z]{2}(-[a-z]+)+-[0-9]$/.test(region)),
     'regions has at least one region, by its name, such as eu-central-1.',
   );
-  valid(
+  refuseUnless(
     Object.values(props.regions).every((region) => region.clientsAreHidden),
     'clientsAreHidden is true for the service of each region: behind an accelerator all clients have the addresses of the accelerator, and a limit per address would refuse most of them.',
   );
   const percents = Object.values(props.regions).map((region) => region.trafficPercent ?? 100);
-  valid(
+  refuseUnless(
     percents.every((percent) => percent >= 0 && percent <= 100),
     'trafficPercent is from 0 to 100.',
   );
-  valid(
+  refuseUnless(
     percents.some((percent) => percent > 0),
     'trafficPercent of one region is above 0, so that clients reach something.',
   );

@@ -10,7 +10,7 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { RedisConnection } from './connections';
 import { suppress } from './nag';
-import { valid, validClientCidr, validName } from './valid';
+import { refuseUnless, validClientCidr, validName } from './valid';
 
 export interface CacheProps {
   /** Name of the cache, such as `realtime`. */
@@ -41,10 +41,10 @@ export class Cache extends Construct {
     super(scope, id);
     const { engineVersion = '8.0', nodeType = 'cache.t4g.small', nodes = 2 } = props;
     const name = validName(props.name);
-    valid(props.subnets.length >= 2, 'subnets are of at least two zones, so that a replica in another one can take over.');
-    valid(/^(7\.2|([89]|[1-9][0-9])\.[0-9]+)$/.test(engineVersion), 'engineVersion is a version of Valkey with its minor one, from 7.2 on, such as 8.0.');
-    valid(/^cache\.[a-z0-9]+\.[a-z0-9]+$/.test(nodeType), 'nodeType is a type of ElastiCache, such as cache.t4g.small.');
-    valid(Number.isInteger(nodes) && nodes >= 2 && nodes <= 6, 'nodes is from 2 to 6: without a replica there is nothing to fail over to.');
+    refuseUnless(props.subnets.length >= 2, 'subnets are of at least two zones, so that a replica in another one can take over.');
+    refuseUnless(/^(7\.2|([89]|[1-9][0-9])\.[0-9]+)$/.test(engineVersion), 'engineVersion is a version of Valkey with its minor one, from 7.2 on, such as 8.0.');
+    refuseUnless(/^cache\.[a-z0-9]+\.[a-z0-9]+$/.test(nodeType), 'nodeType is a type of ElastiCache, such as cache.t4g.small.');
+    refuseUnless(Number.isInteger(nodes) && nodes >= 2 && nodes <= 6, 'nodes is from 2 to 6: without a replica there is nothing to fail over to.');
 
     this.securityGroup = new ec2.SecurityGroup(this, 'SecurityGroup', {
       vpc: props.vpc,
@@ -81,12 +81,12 @@ export class Cache extends Construct {
   }
 
   /** Lets the members of a security group connect. */
-  letIn(client: string, group: ec2.ISecurityGroup): void {
+  allowFrom(client: string, group: ec2.ISecurityGroup): void {
     this.securityGroup.addIngressRule(group, ec2.Port.tcp(PORT), `Valkey, from ${client}`);
   }
 
   /** Lets a network connect: that of tasks in another region, whose security group cannot be named. */
-  letInNetwork(client: string, cidr: string): void {
+  allowFromNetwork(client: string, cidr: string): void {
     this.securityGroup.addIngressRule(ec2.Peer.ipv4(validClientCidr(cidr)), ec2.Port.tcp(PORT), `Valkey, from ${client}`);
   }
 

@@ -13,7 +13,7 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { DatabaseConnection } from './connections';
 import { suppress } from './nag';
-import { valid, validClientCidr, validName, validRetention } from './valid';
+import { refuseUnless, validClientCidr, validName, validRetention } from './valid';
 
 export interface DatabaseProps {
   /** Name of the cluster, such as `realtime`. */
@@ -67,7 +67,7 @@ export class Database extends Construct {
     });
     Tags.of(this.securityGroup).add('Name', `${props.name}-database`);
     const capacity = props.capacity ?? { min: 0.5, max: 4 };
-    this.cluster = this.clusterOf({ ...props, engineVersion, databaseName, capacity });
+    this.cluster = this.createCluster({ ...props, engineVersion, databaseName, capacity });
     this.addInstances(props.name, instances);
 
     const password = new secretsmanager.Secret(this, 'Password', {
@@ -94,16 +94,16 @@ export class Database extends Construct {
   }
 
   /** Lets the members of a security group connect. */
-  letIn(client: string, group: ec2.ISecurityGroup): void {
+  allowFrom(client: string, group: ec2.ISecurityGroup): void {
     this.securityGroup.addIngressRule(group, ec2.Port.tcp(PORT), `PostgreSQL, from ${client}`);
   }
 
   /** Lets a network connect: that of tasks in another region, whose security group cannot be named. */
-  letInNetwork(client: string, cidr: string): void {
+  allowFromNetwork(client: string, cidr: string): void {
     this.securityGroup.addIngressRule(ec2.Peer.ipv4(validClientCidr(cidr)), ec2.Port.tcp(PORT), `PostgreSQL, from ${client}`);
   }
 
-  private clusterOf(props: DatabaseProps & { readonly engineVersion: string; readonly databaseName: string; readonly capacity: Capacity }): rds.CfnDBCluster {
+  private createCluster(props: DatabaseProps & { readonly engineVersion: string; readonly databaseName: string; readonly capacity: Capacity }): rds.CfnDBCluster {
     const subnets = new rds.CfnDBSubnetGroup(this, 'Subnets', {
       dbSubnetGroupName: props.name,
       dbSubnetGroupDescription: `The database of ${props.name}`,
@@ -169,32 +169,32 @@ export class Database extends Construct {
   }
 }
 
-interface Checked extends DatabaseProps {
+interface WithDefaults extends DatabaseProps {
   readonly engineVersion: string;
   readonly databaseName: string;
   readonly role: string;
   readonly instances: number;
 }
 
-function check(props: Checked): void {
+function check(props: WithDefaults): void {
   validName(props.name);
-  valid(props.subnets.length >= 2, 'subnets are of at least two zones, so that another instance can take over.');
-  valid(
+  refuseUnless(props.subnets.length >= 2, 'subnets are of at least two zones, so that another instance can take over.');
+  refuseUnless(
     /^(1[6-9]|[2-9][0-9])(\.[0-9]+)?$/.test(props.engineVersion),
     'engineVersion is a version of PostgreSQL from 16 on, such as 16 or 16.8: in an older one the role of the server, which has CREATEROLE, can set the password of the owner.',
   );
-  valid(/^[a-z][a-z0-9_]{0,62}$/.test(props.databaseName), 'databaseName has small letters, digits and underscores, and begins with a letter.');
-  valid(
+  refuseUnless(/^[a-z][a-z0-9_]{0,62}$/.test(props.databaseName), 'databaseName has small letters, digits and underscores, and begins with a letter.');
+  refuseUnless(
     /^[a-z][a-z0-9_]{0,62}$/.test(props.role) && !['postgres', 'anon', 'authenticated', 'service_role'].includes(props.role),
     'role has small letters, digits and underscores, begins with a letter, and is not a role of the owner or of clients.',
   );
-  valid(Number.isInteger(props.instances) && props.instances >= 1 && props.instances <= 15, 'instances is a whole number from 1 to 15.');
+  refuseUnless(Number.isInteger(props.instances) && props.instances >= 1 && props.instances <= 15, 'instances is a whole number from 1 to 15.');
   const { min, max } = props.capacity ?? { min: 0.5, max: 4 };
-  valid(
+  refuseUnless(
     min >= 0.5,
     'capacity.min is at least 0.5: a cluster that pauses (0) cannot have logical replication, which messages from SQL and changes of tables need.',
   );
-  valid(max >= 1 && max <= 256 && max >= min, 'capacity.max is from 1 to 256, and not below capacity.min.');
+  refuseUnless(max >= 1 && max <= 256 && max >= min, 'capacity.max is from 1 to 256, and not below capacity.min.');
   const days = props.backupDays ?? 14;
-  valid(days >= 1 && days <= 35, 'backupDays is from 1 to 35.');
+  refuseUnless(days >= 1 && days <= 35, 'backupDays is from 1 to 35.');
 }

@@ -3,7 +3,7 @@
  * terraform/variables.tf.
  */
 import type { Node } from 'constructs';
-import { valid } from './valid';
+import { refuseUnless } from './valid';
 
 /** The name of the server, and the hosted zone in Route 53 that it belongs to. */
 export interface Domain {
@@ -29,12 +29,12 @@ export const NAMES = ['region', 'domain', 'image', 'jwtSecretArn', 'size'];
 export function inputs(node: Node): Inputs {
   // Keys of the CDK itself have more than letters in them. A misspelt optional input would mean nothing otherwise.
   const unknown = Object.keys(node.getAllContext()).find((key) => /^[A-Za-z]+$/.test(key) && !NAMES.includes(key));
-  valid(unknown === undefined, `${unknown} is no input: there are ${NAMES.join(', ')}.`);
+  refuseUnless(unknown === undefined, `${unknown} is no input: there are ${NAMES.join(', ')}.`);
 
   const region = text(node, 'region', 'eu-central-1');
-  valid(/^[a-z]{2}(-[a-z]+)+-[0-9]$/.test(region), `region is the name of a region, such as eu-central-1: it is ${region}.`);
+  refuseUnless(/^[a-z]{2}(-[a-z]+)+-[0-9]$/.test(region), `region is the name of a region, such as eu-central-1: it is ${region}.`);
   const size = node.tryGetContext('size') ?? 'small';
-  valid(isSize(size), `size is small, medium or large: it is ${size}.`);
+  refuseUnless(isSize(size), `size is small, medium or large: it is ${size}.`);
   const jwtSecretArn = node.tryGetContext('jwtSecretArn') ?? undefined;
   return {
     region,
@@ -51,8 +51,8 @@ function isSize(value: unknown): value is SizeName {
 
 function text(node: Node, name: string, example: string): string {
   const value: unknown = node.tryGetContext(name);
-  valid(value !== undefined, `${name} is missing: write it into infra/cdk.context.json, or add -c ${name}=${example}`);
-  valid(typeof value === 'string', `${name} is a text, such as ${example}.`);
+  refuseUnless(value !== undefined, `${name} is missing: write it into infra/cdk.context.json, or add -c ${name}=${example}`);
+  refuseUnless(typeof value === 'string', `${name} is a text, such as ${example}.`);
   return value;
 }
 
@@ -60,7 +60,7 @@ function text(node: Node, name: string, example: string): string {
 function domain(node: Node): Domain {
   const example = '{"name": "realtime.example.com", "zoneId": "Z0123456789ABCDEFGHIJ"}';
   let value: unknown = node.tryGetContext('domain');
-  valid(value !== undefined, `domain is missing: write it into infra/cdk.context.json, or add -c domain='${example}'`);
+  refuseUnless(value !== undefined, `domain is missing: write it into infra/cdk.context.json, or add -c domain='${example}'`);
   if (typeof value === 'string') {
     try {
       value = JSON.parse(value);
@@ -68,7 +68,7 @@ function domain(node: Node): Domain {
       value = undefined;
     }
   }
-  valid(
+  refuseUnless(
     typeof value === 'object' && value !== null && 'name' in value && 'zoneId' in value && typeof value.name === 'string' && typeof value.zoneId === 'string',
     `domain is a name and the id of its zone in Route 53, such as ${example}.`,
   );

@@ -6,7 +6,7 @@ import { Fn, Tags } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { Construct } from 'constructs';
 import { suppress } from './nag';
-import { valid, validName } from './valid';
+import { refuseUnless, validName } from './valid';
 
 export interface NetworkProps {
   /** Name of everything that is made, such as `realtime`. */
@@ -36,12 +36,12 @@ export class Network extends Construct {
     const { cidr = '10.0.0.0/16', zones = 2, natGateways = zones } = props;
     const name = validName(props.name);
     const prefix = Number(/^(?:\d{1,3}\.){3}\d{1,3}\/(\d+)$/.exec(cidr)?.[1]);
-    valid(
+    refuseUnless(
       prefix >= 16 && prefix <= 22,
       `cidr is a network of IPv4 from /16 to /22, such as 10.0.0.0/16: AWS has no larger one, and a smaller one has no place for the subnets. It is ${cidr}.`,
     );
-    valid([2, 3, 4].includes(zones), `zones is 2, 3 or 4: database, cache and server each need a second zone to fail over to. It is ${zones}.`);
-    valid(natGateways === 1 || natGateways === zones, `natGateways is 1, or as many as zones: it is ${natGateways}.`);
+    refuseUnless([2, 3, 4].includes(zones), `zones is 2, 3 or 4: database, cache and server each need a second zone to fail over to. It is ${zones}.`);
+    refuseUnless(natGateways === 1 || natGateways === zones, `natGateways is 1, or as many as zones: it is ${natGateways}.`);
 
     // Sixteen equal parts of the network: four for each kind of subnet, the last four are free.
     const cidrMask = prefix + 4;

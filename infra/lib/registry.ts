@@ -2,7 +2,7 @@
 import { CfnOutput, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import * as ecr from 'aws-cdk-lib/aws-ecr';
 import { Construct } from 'constructs';
-import { valid } from './valid';
+import { refuseUnless } from './valid';
 
 export interface RegistryProps {
   /** Name of the repository. */
@@ -14,7 +14,7 @@ export class Registry extends Construct {
 
   constructor(scope: Construct, id: string, props: RegistryProps) {
     super(scope, id);
-    valid(
+    refuseUnless(
       /^[a-z][a-z0-9]*([._/-][a-z0-9]+)*$/.test(props.name),
       `name has small letters and digits, with single dots, hyphens, underscores or slashes between them: it is ${props.name}.`,
     );

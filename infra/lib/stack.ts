@@ -45,8 +45,8 @@ export class RealtimeStack extends Stack {
       tasks: size.task.count,
       drain,
     });
-    database.letIn('server', service.securityGroup);
-    cache.letIn('server', service.securityGroup);
+    database.allowFrom('server', service.securityGroup);
+    cache.allowFrom('server', service.securityGroup);
     const observability = new Observability(this, 'Observability', {
       name,
       dimensions: service.dimensions,

@@ -7,30 +7,30 @@
 export class InvalidInput extends Error {}
 
 /** Refuses a value, unless the condition holds. */
-export function valid(condition: boolean, message: string): asserts condition {
+export function refuseUnless(condition: boolean, message: string): asserts condition {
   if (!condition) throw new InvalidInput(message);
 }
 
 /** The name that resources of a construct begin with. */
 export function validName(name: string): string {
-  valid(/^[a-z]([a-z0-9]|-(?=[a-z0-9])){0,19}$/.test(name), `name has 1 to 20 small letters, digits and single hyphens, and begins with a letter: it is ${name}.`);
+  refuseUnless(/^[a-z]([a-z0-9]|-(?=[a-z0-9])){0,19}$/.test(name), `name has 1 to 20 small letters, digits and single hyphens, and begins with a letter: it is ${name}.`);
   return name;
 }
 
 /** Days that a group of CloudWatch Logs can keep its lines. */
 export function validRetention(days: number): number {
   const periods = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096];
-  valid(periods.includes(days), `logRetentionDays is one of the periods of CloudWatch Logs, such as 30, 90 or 365: it is ${days}.`);
+  refuseUnless(periods.includes(days), `logRetentionDays is one of the periods of CloudWatch Logs, such as 30, 90 or 365: it is ${days}.`);
   return days;
 }
 
 /** The name of a server, and the id of its zone. */
 export function validDomain(domain: { readonly name: string; readonly zoneId: string }): void {
-  valid(
+  refuseUnless(
     /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/.test(domain.name),
     `domain.name is a whole name in small letters without a scheme, such as realtime.example.com: it is ${domain.name}.`,
   );
-  valid(
+  refuseUnless(
     /^Z[A-Z0-9]+$/.test(domain.zoneId),
     `domain.zoneId is the id of a hosted zone, such as Z0123456789ABCDEFGHIJ: aws route53 list-hosted-zones shows it. It is ${domain.zoneId}.`,
   );
@@ -39,6 +39,6 @@ export function validDomain(domain: { readonly name: string; readonly zoneId: st
 /** A network of clients, which is not everyone. */
 export function validClientCidr(cidr: string): string {
   const prefix = Number(/^(?:\d{1,3}\.){3}\d{1,3}\/(\d+)$/.exec(cidr)?.[1]);
-  valid(prefix >= 16 && prefix <= 32, `A network of clients has at most 65,536 addresses, such as 10.1.64.0/20: it is ${cidr}.`);
+  refuseUnless(prefix >= 16 && prefix <= 32, `A network of clients has at most 65,536 addresses, such as 10.1.64.0/20: it is ${cidr}.`);
   return cidr;
 }

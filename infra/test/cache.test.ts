@@ -7,7 +7,7 @@ import { only, refused, templateIn } from './stacks';
 const cache = (props: Partial<CacheProps> = {}) =>
   templateIn((stack, { vpc, isolatedSubnets }) => {
     const made = new Cache(stack, 'Cache', { name: 'example', vpc, subnets: isolatedSubnets, ...props });
-    made.letIn('server', new ec2.SecurityGroup(stack, 'Server', { vpc }));
+    made.allowFrom('server', new ec2.SecurityGroup(stack, 'Server', { vpc }));
   });
 
 test('what is sent and stored is encrypted, and another zone takes over', () => {
@@ -42,7 +42,7 @@ test('only those that are let in reach the port', () => {
 
 test('tasks of another region are let in by their network', () => {
   const other = (cidr: string) =>
-    templateIn((stack, { vpc, isolatedSubnets }) => new Cache(stack, 'Cache', { name: 'example', vpc, subnets: isolatedSubnets }).letInNetwork('other', cidr));
+    templateIn((stack, { vpc, isolatedSubnets }) => new Cache(stack, 'Cache', { name: 'example', vpc, subnets: isolatedSubnets }).allowFromNetwork('other', cidr));
   const rules = Object.values(other('10.1.64.0/20').findResources('AWS::EC2::SecurityGroup')).flatMap((group) => group.Properties.SecurityGroupIngress ?? []);
   assert.deepEqual(rules.map((rule: { CidrIp: string; ToPort: number }) => [rule.CidrIp, rule.ToPort]), [['10.1.64.0/20', 6379]]);
   refused(() => other('0.0.0.0/0'), /at most 65,536 addresses/);

@@ -8,7 +8,7 @@ import { only, refused, templateIn } from './stacks';
 const database = (props: Partial<DatabaseProps> = {}) =>
   templateIn((stack, { vpc, isolatedSubnets }) => {
     const made = new Database(stack, 'Database', { name: 'example', vpc, subnets: isolatedSubnets, ...props });
-    made.letIn('server', new ec2.SecurityGroup(stack, 'Server', { vpc }));
+    made.allowFrom('server', new ec2.SecurityGroup(stack, 'Server', { vpc }));
   });
 
 test('the cluster is encrypted, backed up and protected, and has a password that RDS rotates', () => {
@@ -65,7 +65,7 @@ test('alarms know how many connections an instance accepts, as the documentation
 
 test('tasks of another region are let in by their network', () => {
   const other = (cidr: string) =>
-    templateIn((stack, { vpc, isolatedSubnets }) => new Database(stack, 'Database', { name: 'example', vpc, subnets: isolatedSubnets }).letInNetwork('other', cidr));
+    templateIn((stack, { vpc, isolatedSubnets }) => new Database(stack, 'Database', { name: 'example', vpc, subnets: isolatedSubnets }).allowFromNetwork('other', cidr));
   const rules = Object.values(other('10.1.64.0/20').findResources('AWS::EC2::SecurityGroup')).flatMap((group) => group.Properties.SecurityGroupIngress ?? []);
   assert.deepEqual(rules.map((rule: { CidrIp: string; ToPort: number }) => [rule.CidrIp, rule.ToPort]), [['10.1.64.0/20', 5432]]);
   refused(() => other('0.0.0.0/0'), /at most 65,536 addresses/);

@@ -9,10 +9,10 @@ export interface Answer {
   readonly Reason: string;
 }
 
-type Handler = (event: any, context: { getRemainingTimeInMillis: () => number }) => Promise<void>;
+type LambdaHandler = (event: any, context: { getRemainingTimeInMillis: () => number }) => Promise<void>;
 
 /** What CloudFormation is answered to the request. It takes the answer after it has refused it as often as said. */
-export async function answered(handler: Handler, event: object, { remaining = 900_000, refusals = 0 } = {}): Promise<Answer> {
+export async function answered(handler: LambdaHandler, event: object, { remaining = 900_000, refusals = 0 } = {}): Promise<Answer> {
   const bodies: string[] = [];
   let refused = 0;
   const cloudFormation = createServer(async (request, response) => {

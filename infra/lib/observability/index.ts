@@ -8,7 +8,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as kms from 'aws-cdk-lib/aws-kms';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
-import { valid, validName } from '../valid';
+import { refuseUnless, validName } from '../valid';
 import { addAlarm } from './alarms';
 import { alarmGraphs, dashboardBody, serverGraphs } from './dashboard';
 import { resourceAlarms, type Monitored, type Thresholds } from './resources';
@@ -45,14 +45,14 @@ export class Observability extends Construct {
     super(scope, id);
     const { namespace = 'Realtime', dimensions = {}, emails = [] } = props;
     const name = validName(props.name);
-    valid(!namespace.startsWith('AWS/'), 'namespace does not begin with AWS/, where only AWS sends metrics.');
-    valid(Object.keys(dimensions).length <= 20, 'dimensions are at most 20, because a metric has at most 30 and some have labels.');
-    valid(
+    refuseUnless(!namespace.startsWith('AWS/'), 'namespace does not begin with AWS/, where only AWS sends metrics.');
+    refuseUnless(Object.keys(dimensions).length <= 20, 'dimensions are at most 20, because a metric has at most 30 and some have labels.');
+    refuseUnless(
       emails.every((email) => /^[^@ ]+@[^@ ]+$/.test(email)),
       'emails are addresses such as operators@example.com.',
     );
 
-    this.topic = this.topicOf(name);
+    this.topic = this.createTopic(name);
     for (const email of emails) {
       new sns.Subscription(this, email, { topic: this.topic, protocol: sns.SubscriptionProtocol.EMAIL, endpoint: email });
     }
@@ -69,7 +69,7 @@ export class Observability extends Construct {
   }
 
   /** The AWS managed key for topics cannot be used by alarms: they would change their state and notify of nothing. */
-  private topicOf(name: string): sns.Topic {
+  private createTopic(name: string): sns.Topic {
     const key = new kms.Key(this, 'Key', {
       description: `Alarms of ${name}`,
       enableKeyRotation: true,

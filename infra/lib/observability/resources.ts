@@ -5,7 +5,7 @@
  * Names, dimensions and statistics are those of the documentation of AWS: tests/deploy/terraform/cloudwatch.txt says of which pages.
  */
 import { posix } from 'node:path';
-import { valid } from '../valid';
+import { refuseUnless } from '../valid';
 import type { Conditions, Metric } from './alarms';
 
 /** What alarms have to know of the resources. */
@@ -60,7 +60,7 @@ const COMMON = {
 export function resourceAlarms(monitored: Monitored, given: Partial<Thresholds>, runbookUrl: string): Record<string, Conditions> {
   const thresholds = { ...THRESHOLDS, ...given };
   for (const [name, value] of Object.entries(thresholds)) {
-    valid(value > 0 && (!name.endsWith('Percent') || value < 100), 'thresholds are above 0, and percentages below 100, which they never exceed.');
+    refuseUnless(value > 0 && (!name.endsWith('Percent') || value < 100), 'thresholds are above 0, and percentages below 100, which they never exceed.');
   }
   const { database, cache, loadBalancer, service } = monitored;
   const alarms: Record<string, Unplaced> = {

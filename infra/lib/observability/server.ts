@@ -1,7 +1,7 @@
 /** The alarms of the server, from the file that lists their conditions. What its keys mean is in the file. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { valid } from '../valid';
+import { refuseUnless } from '../valid';
 import type { Conditions, Metric } from './alarms';
 
 interface Listed extends Omit<Conditions, 'metrics'> {
@@ -49,6 +49,6 @@ function read(file = join(__dirname, '../../monitoring/cloudwatch-alarms.json'))
   } catch {
     alarms = undefined;
   }
-  valid(Array.isArray(alarms), `alarmsFile is the path of a file like infra/monitoring/cloudwatch-alarms.json: it is ${file}.`);
+  refuseUnless(Array.isArray(alarms), `alarmsFile is the path of a file like infra/monitoring/cloudwatch-alarms.json: it is ${file}.`);
   return alarms as Listed[];
 }

@@ -5,7 +5,7 @@ import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
 import { suppress } from '../nag';
-import type { Checked } from './inputs';
+import type { ServiceValues } from './inputs';
 import type { Secrets } from './secrets';
 
 /** A role of a task. Its policy is a part of it, so it is there before a task is. */
@@ -18,7 +18,7 @@ export function taskRole(scope: Construct, id: string, policy: string, statement
   return role;
 }
 
-export function taskStatements({ namespace }: Checked, bucket: Bucket, secrets: Secrets): iam.PolicyStatement[] {
+export function taskStatements({ namespace }: ServiceValues, bucket: Bucket, secrets: Secrets): iam.PolicyStatement[] {
   return [
     new iam.PolicyStatement({ sid: 'Settings', actions: ['s3:GetObject'], resources: [bucket.arnForObjects('config.toml')] }),
     new iam.PolicyStatement({
@@ -39,7 +39,7 @@ export function taskStatements({ namespace }: Checked, bucket: Bucket, secrets: 
 }
 
 /** The keys of secrets, if they have keys of their own. */
-export function keyStatements({ kmsKey, secretKmsKeys }: Checked): iam.PolicyStatement[] {
+export function keyStatements({ kmsKey, secretKmsKeys }: ServiceValues): iam.PolicyStatement[] {
   const keys = [...(kmsKey ? [kmsKey] : []), ...secretKmsKeys];
   if (keys.length === 0) return [];
   return [new iam.PolicyStatement({ sid: 'Keys', actions: ['kms:Decrypt'], resources: keys.map((key) => key.keyArn) })];

@@ -14,7 +14,7 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { DatabaseConnection, Drain, RedisConnection } from '../connections';
 import { executionStatements, keyStatements, taskRole, taskStatements } from './iam';
-import { checked, type Checked } from './inputs';
+import { resolve, type ServiceValues } from './inputs';
 import { Migration } from './migration';
 import { scale } from './scaling';
 import { Secrets } from './secrets';
@@ -108,10 +108,10 @@ export class Service extends Construct {
 
   constructor(scope: Construct, id: string, given: ServiceProps) {
     super(scope, id);
-    const props = checked(given);
+    const props = resolve(given);
     this.dimensions = { service: props.name };
     this.clientsAreHidden = props.clientsAreHidden;
-    this.securityGroup = this.guarded(props);
+    this.securityGroup = this.createSecurityGroup(props);
     this.logGroup = new logs.LogGroup(this, 'Logs', {
       logGroupName: `/realtime/${props.name}`,
       retention: props.logRetentionDays,
@@ -141,7 +141,7 @@ export class Service extends Construct {
       },
     });
 
-    const service = this.served(props, cluster, definition);
+    const service = this.createService(props, cluster, definition);
     // Without a way to the internet there is no image, and no AWS.
     const connected = props.subnets.map((subnet) => subnet.internetConnectivityEstablished);
     const first = [props.database.ready, props.redis.ready, ...connected];
@@ -155,7 +155,7 @@ export class Service extends Construct {
     scale(this, props, cluster.clusterName, service);
   }
 
-  private guarded(props: Checked): ec2.SecurityGroup {
+  private createSecurityGroup(props: ServiceValues): ec2.SecurityGroup {
     const group = new ec2.SecurityGroup(this, 'SecurityGroup', {
       vpc: props.vpc,
       description: `Tasks of ${props.name}`,
@@ -175,7 +175,7 @@ export class Service extends Construct {
     return group;
   }
 
-  private served(props: Checked, cluster: ecs.Cluster, definition: ecs.CfnTaskDefinition): ecs.CfnService {
+  private createService(props: ServiceValues, cluster: ecs.Cluster, definition: ecs.CfnTaskDefinition): ecs.CfnService {
     return new ecs.CfnService(this, 'Service', {
       serviceName: props.name,
       cluster: cluster.clusterArn,

@@ -1,12 +1,12 @@
 /** What the service accepts, and its defaults: those of terraform/modules/service/variables.tf, with the same reasons. */
 import { Token } from 'aws-cdk-lib';
-import { valid, validName, validRetention } from '../valid';
+import { refuseUnless, validName, validRetention } from '../valid';
 import type { ServiceProps } from './index';
 
 type Optional = 'jwtSecretArn' | 'home' | 'kmsKey';
 
-/** Every value, checked. */
-export type Checked = Required<Omit<ServiceProps, Optional>> & Pick<ServiceProps, Optional>;
+/** Every value of a service: what is given, and the defaults of the rest. */
+export type ServiceValues = Required<Omit<ServiceProps, Optional>> & Pick<ServiceProps, Optional>;
 
 /** Memory in MiB that Fargate has for each CPU of a task. */
 const MEMORY: Record<number, number[]> = {
@@ -17,8 +17,9 @@ const MEMORY: Record<number, number[]> = {
   8192: steps(16, 60, 4),
 };
 
-export function checked(given: ServiceProps): Checked {
-  const props: Checked = {
+/** Adds the defaults, and refuses what cannot be used. */
+export function resolve(given: ServiceProps): ServiceValues {
+  const props: ServiceValues = {
     clientsAreHidden: false,
     operators: {},
     cpu: 1024,
@@ -47,74 +48,74 @@ export function checked(given: ServiceProps): Checked {
   return props;
 }
 
-function checkVersion({ image, jwtSecretArn, home }: Checked): void {
-  valid(
+function checkVersion({ image, jwtSecretArn, home }: ServiceValues): void {
+  refuseUnless(
     /^[^:@ ]+(:[0-9]+\/[^:@ ]+)?(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$/.test(image) && !image.endsWith(':latest'),
     `image ends with a version or a digest, such as :0.1.0, and not with :latest, which is another image tomorrow: it is ${image}.`,
   );
-  valid(
+  refuseUnless(
     jwtSecretArn === undefined ||
       Token.isUnresolved(jwtSecretArn) ||
       /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$/.test(jwtSecretArn),
     'jwtSecretArn is the whole ARN of a secret in Secrets Manager, with the hyphen and the six characters at its end: IAM allows no other. The secret itself does not belong here.',
   );
-  valid(!home || jwtSecretArn === undefined, 'jwtSecretArn belongs to the service of the other region: home has it.');
+  refuseUnless(!home || jwtSecretArn === undefined, 'jwtSecretArn belongs to the service of the other region: home has it.');
 }
 
-function checkConfig({ config, clientsAreHidden }: Checked): void {
+function checkConfig({ config, clientsAreHidden }: ServiceValues): void {
   // CloudFormation hands the old text and the new one to a function at once, and has 256 KiB for both.
-  valid(config.length > 0 && Buffer.byteLength(config) <= 100_000, 'config is the text of a file of at most 100,000 bytes. An empty one is refused by the server.');
-  valid(
+  refuseUnless(config.length > 0 && Buffer.byteLength(config) <= 100_000, 'config is the text of a file of at most 100,000 bytes. An empty one is refused by the server.');
+  refuseUnless(
     !/^\s*(jwt_secret|jwt_secrets|password|encryption_key|redis_url)\s*=/m.test(config),
     'config has no secrets, because it is in the template: they are in Secrets Manager.',
   );
-  valid(
+  refuseUnless(
     !clientsAreHidden || !/^\s*(max_connections_per_address|max_sockets_per_address|max_unverified_requests_per_second)\s*=/m.test(config),
     'config has a limit per address, which would be one of all clients together while their addresses are hidden.',
   );
 }
 
-function checkNetwork({ subnets, publicUrl, loadBalancer, databaseCaUrl }: Checked): void {
-  valid(subnets.length >= 2, 'subnets are of at least two zones, so that the tasks of one remain when the other fails.');
-  valid(/^wss:\/\/[^/]+/.test(publicUrl), `publicUrl begins with wss://, because the load balancer terminates TLS: it is ${publicUrl}.`);
-  valid(
+function checkNetwork({ subnets, publicUrl, loadBalancer, databaseCaUrl }: ServiceValues): void {
+  refuseUnless(subnets.length >= 2, 'subnets are of at least two zones, so that the tasks of one remain when the other fails.');
+  refuseUnless(/^wss:\/\/[^/]+/.test(publicUrl), `publicUrl begins with wss://, because the load balancer terminates TLS: it is ${publicUrl}.`);
+  refuseUnless(
     loadBalancer.cidrs.length > 0 && loadBalancer.cidrs.every((cidr) => Token.isUnresolved(cidr) || /^[0-9a-f.:]+\/[0-9]+$/.test(cidr)),
     'loadBalancer.cidrs are networks, such as 10.0.0.0/20: without one every PROXY header is refused, and with it every client.',
   );
-  valid(databaseCaUrl.startsWith('https://'), 'databaseCaUrl begins with https://, so that the certificates are those of AWS.');
+  refuseUnless(databaseCaUrl.startsWith('https://'), 'databaseCaUrl begins with https://, so that the certificates are those of AWS.');
 }
 
-function checkSize({ cpu, memory, tasks, maxConnections }: Checked): void {
-  valid(
+function checkSize({ cpu, memory, tasks, maxConnections }: ServiceValues): void {
+  refuseUnless(
     MEMORY[cpu]?.includes(memory) ?? false,
     `cpu and memory are a pair that Fargate has: 512 with 1024 to 4096, 1024 with 2048 to 8192, 2048 with 4096 to 16384, 4096 with 8192 to 30720, 8192 with 16384 to 61440 in steps of 4096. They are ${cpu} and ${memory}.`,
   );
-  valid(
+  refuseUnless(
     tasks.min >= 2 && tasks.max >= tasks.min,
     'tasks.min is at least 2, so that clients have another task when one fails, and tasks.max is not below it.',
   );
-  valid(
+  refuseUnless(
     maxConnections >= 100 && maxConnections <= 50000,
     'maxConnections is from 100 to 50000: a Network Load Balancer has ports for about 55,000 connections to a task, because it connects from addresses of its own.',
   );
 }
 
-function checkTimes({ drain, pingInterval, namespace, settingsInterval, secretsInterval }: Checked): void {
-  valid(
+function checkTimes({ drain, pingInterval, namespace, settingsInterval, secretsInterval }: ServiceValues): void {
+  refuseUnless(
     drain.delay + drain.timeout + drain.shutdown + 10 < 120,
     'drain is less than 110 seconds in all: Fargate ends a task 120 seconds after SIGTERM, and the server needs 10 after the drain.',
   );
-  valid(
+  refuseUnless(
     drain.delay >= 5 && drain.timeout >= 1 && drain.shutdown >= 1,
     'drain.delay is at least 5 seconds, drain.timeout and drain.shutdown at least 1.',
   );
-  valid(
+  refuseUnless(
     pingInterval >= 1 && pingInterval < 120,
     'pingInterval is below 120 seconds (server.idle_timeout), and so below the 350 after which a TLS listener of a Network Load Balancer drops an idle connection.',
   );
-  valid(!namespace.startsWith('AWS/'), 'namespace does not begin with AWS/, where only AWS sends metrics.');
-  valid(settingsInterval >= 5 && settingsInterval <= 600, 'settingsInterval is from 5 to 600 seconds.');
-  valid(secretsInterval >= 30 && secretsInterval <= 3600, 'secretsInterval is from 30 to 3600 seconds.');
+  refuseUnless(!namespace.startsWith('AWS/'), 'namespace does not begin with AWS/, where only AWS sends metrics.');
+  refuseUnless(settingsInterval >= 5 && settingsInterval <= 600, 'settingsInterval is from 5 to 600 seconds.');
+  refuseUnless(secretsInterval >= 30 && secretsInterval <= 3600, 'secretsInterval is from 30 to 3600 seconds.');
 }
 
 /** MiB from one number of GiB to another. */

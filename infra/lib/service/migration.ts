@@ -15,12 +15,12 @@ import { Construct } from 'constructs';
 import { suppress } from '../nag';
 import { Handler } from './handler';
 import { executionStatements, keyStatements, taskRole } from './iam';
-import type { Checked } from './inputs';
+import type { ServiceValues } from './inputs';
 import type { Secrets } from './secrets';
 import { confined, databaseEnvironment, fargate, FOLDER, logged, mounted, pairs, shared, USER, type Container } from './task';
 
 export interface MigrationProps {
-  readonly service: Checked;
+  readonly service: ServiceValues;
   readonly secrets: Secrets;
   readonly logGroup: LogGroup;
   readonly cluster: ecs.Cluster;

@@ -5,9 +5,9 @@
 import { CfnScalableTarget, CfnScalingPolicy } from 'aws-cdk-lib/aws-applicationautoscaling';
 import type { CfnService } from 'aws-cdk-lib/aws-ecs';
 import type { Construct } from 'constructs';
-import type { Checked } from './inputs';
+import type { ServiceValues } from './inputs';
 
-export function scale(scope: Construct, props: Checked, cluster: string, service: CfnService): void {
+export function scale(scope: Construct, props: ServiceValues, cluster: string, service: CfnService): void {
   const target = new CfnScalableTarget(scope, 'Scaling', {
     serviceNamespace: 'ecs',
     scalableDimension: 'ecs:service:DesiredCount',

@@ -8,7 +8,7 @@ import * as secretsmanager from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { suppress } from '../nag';
 import type { ServiceSecrets } from './index';
-import type { Checked } from './inputs';
+import type { ServiceValues } from './inputs';
 
 /** A file below /run/realtime: the secret in it, and what is before and after the secret (settings.sh). */
 export interface SecretFile {
@@ -22,9 +22,9 @@ export class Secrets extends Construct {
   readonly home: ServiceSecrets;
   readonly files: SecretFile[];
 
-  constructor(scope: Construct, id: string, props: Checked) {
+  constructor(scope: Construct, id: string, props: ServiceValues) {
     super(scope, id);
-    this.home = props.home ?? this.made(props);
+    this.home = props.home ?? this.createSecrets(props);
     const { redis, database } = props;
     this.files = [
       { name: 'jwt', arn: this.home.jwtSecretArn },
@@ -39,16 +39,16 @@ export class Secrets extends Construct {
     ];
   }
 
-  private made({ name, jwtSecretArn, kmsKey }: Checked): ServiceSecrets {
+  private createSecrets({ name, jwtSecretArn, kmsKey }: ServiceValues): ServiceSecrets {
     const secret = (id: string, description: string, passwordLength: number) => {
-      const made = new secretsmanager.Secret(this, id, {
+      const created = new secretsmanager.Secret(this, id, {
         description,
         // Another length or another alphabet would be another secret.
         generateSecretString: { passwordLength, excludePunctuation: true },
         ...(kmsKey && { encryptionKey: kmsKey }),
       });
-      suppress(made, 'AwsSolutions-SMG4', 'Rotated by hand (docs/aws.md): tokens live with two secrets for a while, which no function of AWS does.');
-      return made;
+      suppress(created, 'AwsSolutions-SMG4', 'Rotated by hand (docs/aws.md): tokens live with two secrets for a while, which no function of AWS does.');
+      return created;
     };
     // Exactly 32 bytes, as AES-256 has them.
     const encryptionKey = secret('EncryptionKey', `Encrypts the secrets of stored tenants of ${name}`, 32);

@@ -11,7 +11,7 @@ import type { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import type { DatabaseConnection } from '../connections';
 import { suppress } from '../nag';
-import type { Checked } from './inputs';
+import type { ServiceValues } from './inputs';
 import type { Secrets } from './secrets';
 import { KEY } from './settings';
 
@@ -79,7 +79,7 @@ export function databaseEnvironment(database: DatabaseConnection): Record<string
 }
 
 export interface TaskProps {
-  readonly service: Checked;
+  readonly service: ServiceValues;
   readonly secrets: Secrets;
   readonly logGroup: LogGroup;
   /** The bucket of config.toml. */
@@ -128,7 +128,7 @@ function server(scope: Construct, { service, logGroup }: TaskProps): Container {
 }
 
 /** What follows from the other resources. It precedes config.toml, where it could contradict them. */
-function serverEnvironment(service: Checked, region: string): Record<string, string> {
+function serverEnvironment(service: ServiceValues, region: string): Record<string, string> {
   const { drain } = service;
   return {
     ...databaseEnvironment(service.database),
