@@ -3,6 +3,7 @@
  * terraform/variables.tf.
  */
 import type { Node } from 'constructs';
+import { SIZES, type Size } from './sizes';
 import { refuseUnless } from './valid';
 
 /** The name of the server, and the hosted zone in Route 53 that it belongs to. */
@@ -11,16 +12,14 @@ export interface Domain {
   readonly zoneId: string;
 }
 
-/** How much there is of everything: see lib/sizes.ts. */
-export type SizeName = 'small' | 'medium' | 'large';
-
 export interface Inputs {
   readonly region: string;
   readonly domain: Domain;
   readonly image: string;
   /** The secret that signs the tokens of clients, one a line, by its whole ARN. Without it, one is made. */
   readonly jwtSecretArn?: string;
-  readonly size: SizeName;
+  /** How much there is of everything. */
+  readonly size: Size;
 }
 
 export const NAMES = ['region', 'domain', 'image', 'jwtSecretArn', 'size'];
@@ -33,8 +32,9 @@ export function inputs(node: Node): Inputs {
 
   const region = text(node, 'region', 'eu-central-1');
   refuseUnless(/^[a-z]{2}(-[a-z]+)+-[0-9]$/.test(region), `region is the name of a region, such as eu-central-1: it is ${region}.`);
-  const size = node.tryGetContext('size') ?? 'small';
-  refuseUnless(isSize(size), `size is small, medium or large: it is ${size}.`);
+  const named = node.tryGetContext('size') ?? 'small';
+  const size = SIZES.get(named);
+  refuseUnless(size !== undefined, `size is one of ${[...SIZES.keys()].join(', ')}: it is ${named}.`);
   const jwtSecretArn = node.tryGetContext('jwtSecretArn') ?? undefined;
   return {
     region,
@@ -43,10 +43,6 @@ export function inputs(node: Node): Inputs {
     ...(jwtSecretArn !== undefined && { jwtSecretArn: text(node, 'jwtSecretArn', 'arn:aws:secretsmanager:…') }),
     size,
   };
-}
-
-function isSize(value: unknown): value is SizeName {
-  return value === 'small' || value === 'medium' || value === 'large';
 }
 
 function text(node: Node, name: string, example: string): string {

@@ -1,26 +1,31 @@
-/** What each size means, as in terraform/sizes.json. */
-import type { SizeName } from './inputs';
+/** What each size means: terraform/sizes.json, in the words of the constructs. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CacheProps } from './cache';
+import type { Capacity } from './database';
+import type { ServiceProps } from './service';
 
-export interface Size {
-  readonly task: { readonly cpu: number; readonly memory: number; readonly maxConnections: number; readonly count: { readonly min: number; readonly max: number } };
-  readonly database: { readonly min: number; readonly max: number };
-  readonly nodeType: string;
+/** A size in the file. */
+interface FileSize {
+  readonly task: { readonly cpu: number; readonly memory: number; readonly max_connections: number; readonly count: { readonly min: number; readonly max: number } };
+  readonly database: Capacity;
+  readonly node_type: string;
 }
 
-export const SIZES: Record<SizeName, Size> = {
-  small: {
-    task: { cpu: 512, memory: 2048, maxConnections: 5000, count: { min: 2, max: 4 } },
-    database: { min: 0.5, max: 2 },
-    nodeType: 'cache.t4g.small',
-  },
-  medium: {
-    task: { cpu: 1024, memory: 4096, maxConnections: 16384, count: { min: 2, max: 8 } },
-    database: { min: 1, max: 8 },
-    nodeType: 'cache.m7g.large',
-  },
-  large: {
-    task: { cpu: 4096, memory: 16384, maxConnections: 40000, count: { min: 3, max: 12 } },
-    database: { min: 2, max: 32 },
-    nodeType: 'cache.m7g.xlarge',
-  },
-};
+export interface Size {
+  readonly task: Required<Pick<ServiceProps, 'cpu' | 'memory' | 'maxConnections' | 'tasks'>>;
+  readonly database: Capacity;
+  readonly cache: Required<Pick<CacheProps, 'nodeType'>>;
+}
+
+const FILE = JSON.parse(readFileSync(join(__dirname, '../../terraform/sizes.json'), 'utf8')) as Record<string, FileSize>;
+
+export const SIZES = new Map(Object.entries(FILE).map(([name, size]) => [name, inWordsOfConstructs(size)]));
+
+function inWordsOfConstructs({ task, database, node_type }: FileSize): Size {
+  return {
+    task: { cpu: task.cpu, memory: task.memory, maxConnections: task.max_connections, tasks: task.count },
+    database,
+    cache: { nodeType: node_type },
+  };
+}

@@ -10,7 +10,6 @@ import type { Inputs } from './inputs';
 import { Network } from './network';
 import { Observability } from './observability';
 import { Service } from './service';
-import { SIZES } from './sizes';
 
 /** The load balancer waits longer than the server drains, and both have to mean the same drain. */
 const drain = { delay: 20, timeout: 60, shutdown: 5 };
@@ -21,11 +20,11 @@ const CONFIG = join(__dirname, '../../terraform/config.toml');
 export class RealtimeStack extends Stack {
   constructor(scope: Construct, name: string, inputs: Inputs, props: StackProps) {
     super(scope, name, props);
-    const size = SIZES[inputs.size];
+    const { size } = inputs;
     const network = new Network(this, 'Network', { name });
     const { vpc } = network;
     const database = new Database(this, 'Database', { name, vpc, subnets: network.isolatedSubnets, capacity: size.database });
-    const cache = new Cache(this, 'Cache', { name, vpc, subnets: network.isolatedSubnets, nodeType: size.nodeType });
+    const cache = new Cache(this, 'Cache', { name, vpc, subnets: network.isolatedSubnets, ...size.cache });
     const edge = new Edge(this, 'Edge', { name, vpc, subnets: network.publicSubnets, targetCidrs: network.privateCidrs, domain: inputs.domain, drain });
     const service = new Service(this, 'Service', {
       name,
@@ -39,10 +38,7 @@ export class RealtimeStack extends Stack {
       database: database.connection,
       redis: cache.connection,
       jwtSecretArn: inputs.jwtSecretArn,
-      cpu: size.task.cpu,
-      memory: size.task.memory,
-      maxConnections: size.task.maxConnections,
-      tasks: size.task.count,
+      ...size.task,
       drain,
     });
     database.allowFrom('server', service.securityGroup);
@@ -53,7 +49,7 @@ export class RealtimeStack extends Stack {
       resources: {
         database: database.monitored,
         cache: cache.monitored,
-        loadBalancer: { ...edge.monitored, targetsMin: size.task.count.min },
+        loadBalancer: { ...edge.monitored, targetsMin: size.task.tasks.min },
         service: { cluster: service.clusterName, service: name },
       },
     });

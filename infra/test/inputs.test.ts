@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { App } from 'aws-cdk-lib';
 import { inputs } from '../lib/inputs';
+import { SIZES } from '../lib/sizes';
 import { given, refused } from './stacks';
 
 const read = (context: Record<string, unknown>) => inputs(new App({ context }).node);
 
 test('five inputs are read, of which two have a default', () => {
-  assert.deepEqual(read(given), { ...given, size: 'small' });
+  assert.deepEqual(read(given), { ...given, size: SIZES.get('small') });
 });
 
 test('the domain may be JSON, as on the command line', () => {
@@ -20,7 +21,7 @@ for (const [what, context, message] of [
   ['no domain', { ...given, domain: undefined }, /^domain is missing/],
   ['a domain without its zone', { ...given, domain: 'realtime.example.com' }, /^domain is a name and the id of its zone/],
   ['an image that is no text', { ...given, image: 1 }, /^image is a text/],
-  ['another size', { ...given, size: 'huge' }, /^size is small, medium or large: it is huge\.$/],
+  ['another size', { ...given, size: 'huge' }, /^size is one of small, medium, large: it is huge\.$/],
   ['a misspelt input', { ...given, jwtSecret: 'arn' }, /^jwtSecret is no input/],
 ] as const) {
   test(`${what} is refused`, () => {
