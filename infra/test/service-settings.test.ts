@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { settings } from '../lib/service/functions/settings.mjs';
 import { answered, client } from './functions';
-import { only, service } from './services';
+import { service } from './services';
+import { only } from './stacks';
 
 const Content = '# Grüße\n[limits]\n';
 const Sha256 = createHash('sha256').update(Content).digest('hex');

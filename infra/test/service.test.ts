@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import { SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { Topic } from 'aws-cdk-lib/aws-sns';
-import { connection, container, only, secret, service, serviceIn } from './services';
-import { templateOf } from './stacks';
+import { connection, container, secret, service, serviceIn } from './services';
+import { only, templateOf } from './stacks';
 
 const template = service();
 const names = ['server', 'settings', 'role', 'migrate'];

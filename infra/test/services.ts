@@ -48,15 +48,6 @@ export function serviceIn(stack: Stack, props: Partial<ServiceProps> = {}): Serv
 
 export const service = (props: Partial<ServiceProps> = {}): Template => templateOf((stack) => serviceIn(stack, props));
 
-/** The properties of the one resource of a type, or of the one for which the condition holds. */
-export function only(template: Template, type: string, matches: (properties: any) => boolean = () => true): any {
-  const found = Object.values(template.findResources(type))
-    .map(({ Properties }) => Properties)
-    .filter(matches);
-  if (found.length !== 1) throw new Error(`${found.length} of ${type}, expected 1`);
-  return found[0];
-}
-
 /** A container of the task `example` (server, settings) or `example-migration` (role, migrate). */
 export function container(template: Template, name: string): any {
   return Object.values(template.findResources('AWS::ECS::TaskDefinition'))

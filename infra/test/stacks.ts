@@ -49,11 +49,13 @@ export function templateIn(make: (stack: Stack, network: Network) => void): Temp
   return templateOf((stack) => make(stack, new Network(stack, 'Network', { name: 'example' })));
 }
 
-/** The properties of the only resource of a type. */
-export function only(template: Template, type: string): Record<string, any> {
-  const resources = Object.values(template.findResources(type));
-  assert.equal(resources.length, 1, type);
-  return resources[0]?.Properties;
+/** The properties of the only resource of a type, or of the only one for which the condition holds. */
+export function only(template: Template, type: string, matches: (properties: any) => boolean = () => true): any {
+  const found = Object.values(template.findResources(type))
+    .map(({ Properties }) => Properties)
+    .filter(matches);
+  assert.equal(found.length, 1, type);
+  return found[0];
 }
 
 /** That the value is refused, for this reason, as something that who deploys can change. */
