@@ -1,6 +1,7 @@
 /** What the service accepts, and its defaults: those of terraform/modules/service/variables.tf, with the same reasons. */
 import { Token } from 'aws-cdk-lib';
 import { refuseUnless, validName, validRetention } from '../valid';
+import { checkConfig } from './config';
 import type { ServiceProps } from './index';
 
 type Optional = 'jwtSecretArn' | 'home' | 'kmsKey';
@@ -60,19 +61,6 @@ function checkVersion({ image, jwtSecretArn, home }: ServiceValues): void {
     'jwtSecretArn is the whole ARN of a secret in Secrets Manager, with the hyphen and the six characters at its end: IAM allows no other. The secret itself does not belong here.',
   );
   refuseUnless(!home || jwtSecretArn === undefined, 'jwtSecretArn belongs to the service of the other region: home has it.');
-}
-
-function checkConfig({ config, clientsAreHidden }: ServiceValues): void {
-  // CloudFormation hands the old text and the new one to a function at once, and has 256 KiB for both.
-  refuseUnless(config.length > 0 && Buffer.byteLength(config) <= 100_000, 'config is the text of a file of at most 100,000 bytes. An empty one is refused by the server.');
-  refuseUnless(
-    !/^\s*(jwt_secret|jwt_secrets|password|encryption_key|redis_url)\s*=/m.test(config),
-    'config has no secrets, because it is in the template: they are in Secrets Manager.',
-  );
-  refuseUnless(
-    !clientsAreHidden || !/^\s*(max_connections_per_address|max_sockets_per_address|max_unverified_requests_per_second)\s*=/m.test(config),
-    'config has a limit per address, which would be one of all clients together while their addresses are hidden.',
-  );
 }
 
 function checkNetwork({ subnets, publicUrl, loadBalancer, databaseCaUrl }: ServiceValues): void {

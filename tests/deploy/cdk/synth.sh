@@ -7,7 +7,7 @@
 # (../terraform/stand-in.sh).
 app() {
     mkdir -p "$1"
-    (cd "$ROOT" && tar -c --exclude node_modules --exclude cdk.out --exclude .terraform infra terraform) | tar -x -C "$1"
+    (cd "$ROOT" && tar -c --exclude node_modules --exclude cdk.out --exclude .terraform infra terraform config/schema.json) | tar -x -C "$1"
     ln -s "$CACHE/cdk/node_modules" "$1/infra/node_modules"
     cat >"$1/infra/cdk.context.json" <<'INPUTS'
 {
@@ -31,7 +31,7 @@ program() {
 # templates_place: where the templates of these files of the clone are, once they are made.
 templates_place() {
     local key
-    key=$(cd "$ROOT" && find infra terraform/config.toml terraform/modules/service tests/deploy/cdk/synth.sh \
+    key=$(cd "$ROOT" && find infra terraform/config.toml terraform/sizes.json terraform/modules/service tests/deploy/cdk/synth.sh \
         \( -name node_modules -o -name .terraform -o -name cdk.out \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
     echo "$CACHE/synthesised/${key%% *}"
 }

@@ -1,0 +1,48 @@
+/** What config.toml must not have in it: secrets, because it is in the template, and settings that contradict other properties. */
+import { refuseUnless } from '../valid';
+import type { ServiceValues } from './inputs';
+
+/** Keys of settings that are secrets, or lists of them (`x-secret` in config/schema.json). */
+const SECRETS = [
+  'db_password',
+  'encryption_key',
+  'jwt_secret',
+  'jwt_secrets',
+  'legacy_encryption_key',
+  'metrics_jwt_secret',
+  'metrics_token_blocklist',
+  'password',
+  'previous_encryption_key',
+  'redis_url',
+  'token_blocklist',
+];
+
+/** The first is the name of tables as well, which have no text. */
+const SECRET_TEXTS = ['auth', 'headers'];
+
+const LIMITS_PER_ADDRESS = ['max_connections_per_address', 'max_sockets_per_address', 'max_unverified_requests_per_second'];
+
+/** Addresses and sets of keys, which may have a secret in them: a password before the host, and a key that signs as well as verifies. */
+const SECRETS_IN_VALUES = [/^[^#\n]*:\/\/[^\s\/"'@:]*:[^\s\/"'@]+@/m, /^[^#\n]*\bkty\W{1,12}oct\b/m];
+
+export function checkConfig({ config, clientsAreHidden }: ServiceValues): void {
+  // CloudFormation hands the old text and the new one to a function at once, and has 256 KiB for both.
+  refuseUnless(
+    config.length > 0 && Buffer.byteLength(config) <= 100_000,
+    'config is the text of a file of at most 100,000 bytes. An empty one is refused by the server.',
+  );
+  const secrets = [assignment(SECRETS), assignment(SECRET_TEXTS, `[ \\t]*["']`), ...SECRETS_IN_VALUES];
+  refuseUnless(
+    !secrets.some((secret) => secret.test(config)),
+    'config has no secrets, because it is in the template: they are in Secrets Manager.',
+  );
+  refuseUnless(
+    !clientsAreHidden || !assignment(LIMITS_PER_ADDRESS).test(config),
+    'config has a limit per address, which would be one of all clients together while their addresses are hidden.',
+  );
+}
+
+/** Matches a line that sets one of the keys: in its table, below the name of its table, or in an inline table. */
+function assignment(keys: string[], value = ''): RegExp {
+  return new RegExp(`^([^#\\n]*[{,])?[ \\t]*(["']?[\\w-]+["']?[ \\t]*\\.[ \\t]*)*["']?(${keys.join('|')})["']?[ \\t]*=${value}`, 'm');
+}
