@@ -34,7 +34,7 @@ export interface DatabaseProps {
   readonly backupDays?: number;
   /** Whether the cluster can only be deleted after this is false. */
   readonly deletionProtection?: boolean;
-  /** Key that encrypts storage and the secret of the role. Without it, the AWS managed key. */
+  /** Key that encrypts storage, secrets, Performance Insights and logs; its policy allows CloudWatch Logs to use it. Without it: AWS managed keys. */
   readonly kmsKey?: kms.IKey;
   /** Days that log lines of PostgreSQL are kept. */
   readonly logRetentionDays?: number;
@@ -68,7 +68,7 @@ export class Database extends Construct {
     Tags.of(this.securityGroup).add('Name', `${props.name}-database`);
     const capacity = props.capacity ?? { min: 0.5, max: 4 };
     this.cluster = this.createCluster({ ...props, engineVersion, databaseName, capacity });
-    this.addInstances(props.name, instances);
+    this.addInstances(props, instances);
 
     const password = new secretsmanager.Secret(this, 'Password', {
       description: `Password of the role ${role} in the database of ${props.name}`,
@@ -124,6 +124,7 @@ export class Database extends Construct {
       logGroupName: `/aws/rds/cluster/${props.name}/postgresql`,
       retention: validRetention(props.logRetentionDays ?? 30),
       removalPolicy: RemovalPolicy.DESTROY,
+      ...(props.kmsKey && { encryptionKey: props.kmsKey }),
     });
     const cluster = new rds.CfnDBCluster(this, 'Cluster', {
       dbClusterIdentifier: props.name,
@@ -134,6 +135,7 @@ export class Database extends Construct {
       databaseName: props.databaseName,
       masterUsername: OWNER,
       manageMasterUserPassword: true,
+      ...(props.kmsKey && { masterUserSecret: { kmsKeyId: props.kmsKey.keyArn } }),
       dbSubnetGroupName: subnets.ref,
       vpcSecurityGroupIds: [this.securityGroup.securityGroupId],
       dbClusterParameterGroupName: parameters.ref,
@@ -152,7 +154,7 @@ export class Database extends Construct {
   }
 
   /** The first one writes; another one takes over when it fails. They have the version of the cluster, which alone is upgraded. */
-  private addInstances(name: string, count: number): void {
+  private addInstances({ name, kmsKey }: DatabaseProps, count: number): void {
     for (let index = 0; index < count; index += 1) {
       new rds.CfnDBInstance(this, `Instance${index}`, {
         dbInstanceIdentifier: `${name}-${index}`,
@@ -162,6 +164,7 @@ export class Database extends Construct {
         publiclyAccessible: false,
         autoMinorVersionUpgrade: true,
         enablePerformanceInsights: true,
+        performanceInsightsKmsKeyId: kmsKey?.keyArn,
         // Those with the same value as the writer are the first to take over.
         promotionTier: 0,
       });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Match } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
+import { Key } from 'aws-cdk-lib/aws-kms';
 import { Database, type DatabaseProps } from '../lib/database';
 import { only, refused, templateIn } from './stacks';
 
@@ -18,6 +19,20 @@ test('the cluster is encrypted, backed up and protected, and has a password that
   assert.equal(cluster.DeletionProtection, true);
   assert.equal(cluster.ManageMasterUserPassword, true);
   assert.equal(cluster.MasterUserPassword, undefined);
+});
+
+test('a key of its own encrypts all that the database stores', () => {
+  let key = '';
+  const template = templateIn((stack, { vpc, isolatedSubnets }) => {
+    const kmsKey = Key.fromKeyArn(stack, 'Key', 'arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef');
+    key = kmsKey.keyArn;
+    new Database(stack, 'Database', { name: 'example', vpc, subnets: isolatedSubnets, kmsKey, instances: 1 });
+  });
+  const { KmsKeyId, MasterUserSecret } = only(template, 'AWS::RDS::DBCluster');
+  assert.deepEqual([KmsKeyId, MasterUserSecret.KmsKeyId], [key, key]);
+  assert.equal(only(template, 'AWS::RDS::DBInstance').PerformanceInsightsKMSKeyId, key);
+  assert.equal(only(template, 'AWS::Logs::LogGroup').KmsKeyId, key);
+  assert.equal(only(template, 'AWS::SecretsManager::Secret').KmsKeyId, key);
 });
 
 test('a deleted cluster leaves a snapshot', () => {
