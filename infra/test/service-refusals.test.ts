@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { Stack } from 'aws-cdk-lib';
 import type { ServiceProps } from '../lib/service';
 import { InvalidInput } from '../lib/valid';
-import { secret, serviceIn } from './services';
+import { secret, service, serviceIn } from './services';
+import { refused } from './stacks';
 
 const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] = [
   ['a name with capitals', { name: 'Example' }, /^name has 1 to 20 small letters/],
@@ -29,8 +30,8 @@ const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] 
   ['a drain without a delay', { drain: { delay: 0, timeout: 60, shutdown: 5 } }, /^drain\.delay is at least 5/],
   ['pings that the load balancer does not wait for', { pingInterval: 350 }, /^pingInterval is below 120 seconds/],
   ['a namespace of AWS', { namespace: 'AWS/ECS' }, /^namespace does not begin with AWS/],
-  ['looking all the time', { settingsInterval: 1 }, /^settingsInterval is from 5 to 600/],
-  ['looking at secrets all the time', { secretsInterval: 5 }, /^secretsInterval is from 30 to 3600/],
+  ['requests all the time', { settingsInterval: 1 }, /^settingsInterval is from 5 to 600/],
+  ['requests for secrets all the time', { secretsInterval: 5 }, /^secretsInterval is from 30 to 3600/],
   ['certificates without TLS', { databaseCaUrl: 'http://example.com/ca.pem' }, /^databaseCaUrl begins with https/],
   ['a retention that does not exist', { logRetentionDays: 31 }, /^logRetentionDays is one of the periods/],
   [
@@ -45,6 +46,11 @@ for (const [what, props, message] of refusals) {
     assert.throws(() => serviceIn(new Stack(), props), (error) => error instanceof InvalidInput && message.test(error.message));
   });
 }
+
+test('a secret of another region is refused, from which tasks do not fetch it', () => {
+  const elsewhere = secret('given').replace('eu-central-1', 'us-east-1');
+  refused(() => service({ jwtSecretArn: elsewhere }), /^jwtSecretArn is of the region of the service, eu-central-1/);
+});
 
 test('PROXY headers from nowhere are refused', () => {
   const props = { loadBalancer: { cidrs: [] } } as unknown as Partial<ServiceProps>;

@@ -5,7 +5,7 @@
  * Tasks, service and scaling are CloudFormation's own resources (L1): those of the CDK above them add roles, grants and a number of
  * tasks that Terraform does not have.
  */
-import { RemovalPolicy, Tags } from 'aws-cdk-lib';
+import { RemovalPolicy, Stack, Tags } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
 import type { ITargetGroup } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
@@ -45,7 +45,7 @@ export interface ServiceProps {
   readonly targetGroup: ITargetGroup;
   /** The security group of the load balancer, and the networks of its own addresses, which send PROXY headers. */
   readonly loadBalancer: { readonly securityGroup: ec2.ISecurityGroup; readonly cidrs: string[] };
-  /** Given when the load balancer sees another address in the place of clients', as behind an accelerator: then there are no limits per address. */
+  /** Whether the load balancer receives another address in the place of clients', as behind an accelerator: then there are no limits per address. */
   readonly clientsAreHidden?: boolean;
   /** Security groups that may reach the internal port (metrics, status, administration), each under a name. */
   readonly operators?: Record<string, ec2.ISecurityGroup>;
@@ -69,9 +69,9 @@ export interface ServiceProps {
   readonly pingInterval?: number;
   /** Namespace of the metrics in CloudWatch. */
   readonly namespace?: string;
-  /** Seconds between two looks at config.toml. Each is a start of the AWS CLI, about a second of CPU. */
+  /** Seconds between two requests for config.toml. Each is a start of the AWS CLI, about a second of CPU. */
   readonly settingsInterval?: number;
-  /** Seconds between two looks at the secrets, at the next look at config.toml. */
+  /** Seconds between two requests for the secrets, which go with a request for config.toml. */
   readonly secretsInterval?: number;
   /** An image with the AWS CLI, curl and a shell. */
   readonly settingsImage?: string;
@@ -89,7 +89,7 @@ export interface ServiceProps {
 
 
 export class Service extends Construct {
-  /** The group of the tasks, which database and cache let in. */
+  /** The group of the tasks, from which database and cache accept connections. */
   readonly securityGroup: ec2.SecurityGroup;
   /** Name of the cluster, and of the service in it. */
   readonly clusterName: string;
@@ -108,7 +108,7 @@ export class Service extends Construct {
 
   constructor(scope: Construct, id: string, given: ServiceProps) {
     super(scope, id);
-    const props = resolve(given);
+    const props = resolve(given, Stack.of(this).region);
     this.dimensions = { service: props.name };
     this.clientsAreHidden = props.clientsAreHidden;
     this.securityGroup = this.createSecurityGroup(props);

@@ -19,7 +19,7 @@ const MEMORY: Record<number, number[]> = {
 };
 
 /** Adds the defaults, and refuses what cannot be used. */
-export function resolve(given: ServiceProps): ServiceValues {
+export function resolve(given: ServiceProps, region: string): ServiceValues {
   const props: ServiceValues = {
     clientsAreHidden: false,
     operators: {},
@@ -42,6 +42,7 @@ export function resolve(given: ServiceProps): ServiceValues {
   validName(props.name);
   validRetention(props.logRetentionDays);
   checkVersion(props);
+  checkJwtSecret(props, region);
   checkConfig(props);
   checkNetwork(props);
   checkSize(props);
@@ -49,18 +50,27 @@ export function resolve(given: ServiceProps): ServiceValues {
   return props;
 }
 
-function checkVersion({ image, jwtSecretArn, home }: ServiceValues): void {
+function checkVersion({ image }: ServiceValues): void {
   refuseUnless(
     /^[^:@ ]+(:[0-9]+\/[^:@ ]+)?(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$/.test(image) && !image.endsWith(':latest'),
     `image ends with a version or a digest, such as :0.1.0, and not with :latest, which is another image tomorrow: it is ${image}.`,
   );
+}
+
+function checkJwtSecret({ jwtSecretArn, home }: ServiceValues, region: string): void {
+  if (jwtSecretArn === undefined) return;
+  refuseUnless(!home, 'jwtSecretArn belongs to the service of the other region: home has it.');
+  if (Token.isUnresolved(jwtSecretArn)) return;
+  const found = /^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$/.exec(jwtSecretArn);
   refuseUnless(
-    jwtSecretArn === undefined ||
-      Token.isUnresolved(jwtSecretArn) ||
-      /^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$/.test(jwtSecretArn),
+    found !== null,
     'jwtSecretArn is the whole ARN of a secret in Secrets Manager, with the hyphen and the six characters at its end: IAM allows no other. The secret itself does not belong here.',
   );
-  refuseUnless(!home || jwtSecretArn === undefined, 'jwtSecretArn belongs to the service of the other region: home has it.');
+  // Tasks fetch all secrets with one request, which one region answers.
+  refuseUnless(
+    Token.isUnresolved(region) || found[1] === region,
+    `jwtSecretArn is of the region of the service, ${region}: a secret of another one is replicated to it, and its replica has an ARN there.`,
+  );
 }
 
 function checkNetwork({ subnets, publicUrl, loadBalancer, databaseCaUrl }: ServiceValues): void {
