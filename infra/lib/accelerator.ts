@@ -55,7 +55,7 @@ export class Accelerator extends Construct {
         listenerArn: listener.attrListenerArn,
         endpointGroupRegion: region,
         trafficDialPercentage: trafficPercent ?? 100,
-        // The health is that of the load balancer, which asks its tasks.
+        // A region is healthy when its load balancer is, by the checks of its tasks.
         endpointConfigurations: [{ endpointId: loadBalancerArn, weight: 128, clientIpPreservationEnabled: false }],
       });
     }

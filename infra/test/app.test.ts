@@ -5,7 +5,7 @@ import { app, given, refused, templates } from './stacks';
 
 const resources = (size = 'small'): Record<string, { Type: string; Properties: any }> => templates(size).realtime?.toJSON().Resources;
 
-test('database and cache let in the server, and nothing else', () => {
+test('database and cache accept connections of the server, and no others', () => {
   const rules = Object.values(resources()).filter((resource) => resource.Type === 'AWS::EC2::SecurityGroupIngress');
   const ports = rules.map(({ Properties }) => Properties.ToPort).sort();
   assert.deepEqual(ports, [5432, 6379, 8080]);

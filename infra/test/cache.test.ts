@@ -35,12 +35,12 @@ test('the only user has few rights, and a password that is in no template', () =
   assert.equal(only(template, 'AWS::ElastiCache::UserGroup').UserIds.length, 1);
 });
 
-test('only those that are let in reach the port', () => {
+test('only those that are allowed reach the port', () => {
   const rule = only(cache(), 'AWS::EC2::SecurityGroupIngress');
   assert.deepEqual([rule.FromPort, rule.ToPort, rule.Description], [6379, 6379, 'Valkey, from server']);
 });
 
-test('tasks of another region are let in by their network', () => {
+test('tasks of another region are allowed by their network', () => {
   const other = (cidr: string) =>
     templateIn((stack, { vpc, isolatedSubnets }) => new Cache(stack, 'Cache', { name: 'example', vpc, subnets: isolatedSubnets }).allowFromNetwork('other', cidr));
   const rules = Object.values(other('10.1.64.0/20').findResources('AWS::EC2::SecurityGroup')).flatMap((group) => group.Properties.SecurityGroupIngress ?? []);

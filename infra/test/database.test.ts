@@ -57,7 +57,7 @@ test('log lines expire, in the group that is there before the cluster', () => {
   template.hasResource('AWS::RDS::DBCluster', { DependsOn: Match.arrayWith([Match.stringLikeRegexp('Log')]) });
 });
 
-test('only those that are let in reach the port', () => {
+test('only those that are allowed reach the port', () => {
   const rule = only(database(), 'AWS::EC2::SecurityGroupIngress');
   assert.deepEqual([rule.FromPort, rule.ToPort, rule.Description], [5432, 5432, 'PostgreSQL, from server']);
 });
@@ -78,7 +78,7 @@ test('alarms know how many connections an instance accepts, as the documentation
   assert.equal(accepted({ min: 0.5, max: 32 }), 2000);
 });
 
-test('tasks of another region are let in by their network', () => {
+test('tasks of another region are allowed by their network', () => {
   const other = (cidr: string) =>
     templateIn((stack, { vpc, isolatedSubnets }) => new Database(stack, 'Database', { name: 'example', vpc, subnets: isolatedSubnets }).allowFromNetwork('other', cidr));
   const rules = Object.values(other('10.1.64.0/20').findResources('AWS::EC2::SecurityGroup')).flatMap((group) => group.Properties.SecurityGroupIngress ?? []);

@@ -1,4 +1,4 @@
-/** A service as the tests need it, and what they look at. */
+/** A service as the tests need it, and what they read. */
 import type { Stack } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as elb from 'aws-cdk-lib/aws-elasticloadbalancingv2';

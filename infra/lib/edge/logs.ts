@@ -39,6 +39,6 @@ export function accessLogs(scope: Construct, loadBalancer: elb.NetworkLoadBalanc
   );
   loadBalancer.setAttribute('access_logs.s3.enabled', 'true');
   loadBalancer.setAttribute('access_logs.s3.bucket', bucket.bucketName);
-  // The load balancer tries to write as soon as it knows where.
+  // As soon as the attributes are set, AWS tries whether the load balancer can write to the bucket.
   if (bucket.policy) loadBalancer.node.addDependency(bucket.policy);
 }

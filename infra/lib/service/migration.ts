@@ -77,7 +77,7 @@ export class Migration extends Construct {
   }
 }
 
-/** What the function may do: run this task in this cluster, look at it, end it, and see whether the stack rolls back. */
+/** What the function may do: run this task in this cluster, read its state, end it, and read whether the stack rolls back. */
 function handlerStatements(scope: Construct, definition: ecs.CfnTaskDefinition, role: IRole, cluster: ecs.Cluster): PolicyStatement[] {
   const stack = Stack.of(scope);
   const inCluster = { ArnEquals: { 'ecs:cluster': cluster.clusterArn } };

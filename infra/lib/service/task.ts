@@ -115,8 +115,8 @@ function server(scope: Construct, { service, logGroup }: TaskProps): Container {
     command: ['serve'],
     environment: pairs(serverEnvironment(service, Stack.of(scope).region)),
     portMappings: [PORT, INTERNAL_PORT].map((port) => ({ containerPort: port, hostPort: port, protocol: 'tcp' })),
-    // As the Helm chart has it: ten seconds more than the drain, in which the server signs off from the other nodes and sends its last
-    // spans and log lines.
+    // As the Helm chart has it: ten seconds more than the drain, in which the server deregisters from the other nodes and sends its
+    // last spans and log lines.
     stopTimeout: drain.delay + drain.timeout + drain.shutdown + 10,
     ulimits: [{ name: 'nofile', softLimit: 65535, hardLimit: 65535 }],
     logConfiguration: logged(logGroup, 'server'),

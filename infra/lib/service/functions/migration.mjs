@@ -7,7 +7,7 @@ import { CloudFormation } from '@aws-sdk/client-cloudformation';
 import { ECS } from '@aws-sdk/client-ecs';
 import { customResource } from './respond.mjs';
 
-/** Milliseconds between two looks at the task. */
+/** Milliseconds between two requests for the state of the task. */
 const INTERVAL = 5_000;
 /** Milliseconds that are kept for ending the task, and for the answer. */
 const RESERVE = 60_000;
