@@ -18,7 +18,7 @@ export interface CacheProps {
   readonly vpc: ec2.IVpc;
   /** Subnets in at least two zones. */
   readonly subnets: ec2.ISubnet[];
-  /** Version of Valkey, with its minor one. AWS does not upgrade it; a higher one is an upgrade in place, a lower one another cache. */
+  /** Version of Valkey, with its minor one. AWS does not upgrade it; a higher one is an upgrade in place, a lower one another cache, whose name is taken. */
   readonly engineVersion?: string;
   /** Size of each node. */
   readonly nodeType?: string;

@@ -26,8 +26,9 @@ export const NAMES = ['region', 'domain', 'image', 'jwtSecretArn', 'size'];
 
 /** Reads the inputs. The constructs that use a value check the rest of it. */
 export function inputs(node: Node): Inputs {
-  // Keys of the CDK itself have more than letters in them. A misspelt optional input would mean nothing otherwise.
-  const unknown = Object.keys(node.getAllContext()).find((key) => /^[A-Za-z]+$/.test(key) && !NAMES.includes(key));
+  // Keys of the CDK itself have other characters in them. A misspelt optional input would mean nothing otherwise, such as the name that
+  // Terraform has for it.
+  const unknown = Object.keys(node.getAllContext()).find((key) => /^[A-Za-z_]+$/.test(key) && !NAMES.includes(key));
   refuseUnless(unknown === undefined, `${unknown} is no input: there are ${NAMES.join(', ')}.`);
 
   const region = text(node, 'region', 'eu-central-1');

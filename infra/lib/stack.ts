@@ -64,11 +64,11 @@ export class RealtimeStack extends Stack {
       Endpoint: ['The address of clients.', edge.endpoint],
       Token: [
         'The command that makes a token for a client.',
-        `docker run --rm --env JWT_SECRET=$(${secretOf(service.jwtSecretArn)}) ${image} token --sub ann`,
+        `JWT_SECRET=$(${secretOf(service.jwtSecretArn)}) docker run --rm --env JWT_SECRET ${image} token --sub ann`,
       ],
       OperatorToken: [
         'The command that makes a token for an operator, for `/status` and administration at the internal port, which `operators` of `Service` opens.',
-        `docker run --rm --env API_JWT_SECRET=$(${secretOf(service.operatorsSecretArn)}) ${image} token --operator --sub $USER`,
+        `API_JWT_SECRET=$(${secretOf(service.operatorsSecretArn)}) docker run --rm --env API_JWT_SECRET ${image} token --operator --sub $USER`,
       ],
       Alarms: [
         'The topic of the alarms. They are sent to no address until there is a subscription: aws sns subscribe --protocol email.',

@@ -22,6 +22,7 @@ for (const [what, context, message] of [
   ['a domain without its zone', { ...given, domain: 'realtime.example.com' }, /^domain is a name and the id of its zone/],
   ['an image that is no text', { ...given, image: 1 }, /^image is a text/],
   ['another size', { ...given, size: 'huge' }, /^size is one of small, medium, large: it is huge\.$/],
+  ['a name of Terraform', { ...given, jwt_secret_arn: 'arn' }, /^jwt_secret_arn is no input: there are region, .*jwtSecretArn/],
   ['a misspelt input', { ...given, jwtSecret: 'arn' }, /^jwtSecret is no input/],
 ] as const) {
   test(`${what} is refused`, () => {
