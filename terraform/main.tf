@@ -14,6 +14,7 @@ locals {
 module "registry" {
   source = "./modules/registry"
   name   = "${local.name}-server"
+  image  = var.image
 }
 
 module "network" {

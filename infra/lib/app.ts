@@ -12,7 +12,7 @@ export function realtime(app: App): void {
   const common = { env: { region: given.region }, analyticsReporting: false };
 
   const registry = new Stack(app, `${name}-registry`, { ...common, description: 'The repository of the image of Realtime Server' });
-  new Registry(registry, 'Registry', { name: `${name}-server` }).output();
+  new Registry(registry, 'Registry', { name: `${name}-server` }).output(given.image);
 
   // Deletion protection of single resources would stop a deletion half way.
   new RealtimeStack(app, name, given, { ...common, description: 'Realtime Server on ECS Fargate', terminationProtection: true });

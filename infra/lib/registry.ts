@@ -37,18 +37,19 @@ export class Registry extends Construct {
     });
   }
 
-  /** What is needed next: where the image is pushed to, and the commands. */
-  output(): void {
+  /** What is needed next: where the image is pushed to, and the commands, with the tag of the image that tasks run. */
+  output(image: string): void {
     const stack = Stack.of(this);
     const registry = `${stack.account}.dkr.ecr.${stack.region}.${stack.urlSuffix}`;
+    const tag = /^[^@]+:([\w.-]+)$/.exec(image)?.[1] ?? 'VERSION';
     const address = `${registry}/${this.repository.repositoryName}`;
     new CfnOutput(this, 'Address', { value: address, description: 'The repository of the image.' }).overrideLogicalId('Repository');
     new CfnOutput(this, 'Push', {
       value: [
         `aws ecr get-login-password --region ${stack.region} | docker login --username AWS --password-stdin ${registry}`,
-        `docker buildx build --platform linux/amd64 --tag ${address}:VERSION --push .`,
+        `docker buildx build --platform linux/amd64 --tag ${address}:${tag} --push "$(git rev-parse --show-toplevel)"`,
       ].join('\n'),
-      description: 'The commands that build the image and push it, in a clone of this project.',
+      description: 'The commands that build the image and push it, anywhere in a clone of this project.',
     }).overrideLogicalId('Push');
   }
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { Registry } from '../lib/registry';
 import { refused, templateOf } from './stacks';
 
-const registry = (name = 'example') => templateOf((stack) => new Registry(stack, 'Registry', { name }).output());
+const registry = (name = 'example') => templateOf((stack) => new Registry(stack, 'Registry', { name }).output('registry.example.com:5000/realtime-server:0.1.0'));
 
 test('a tag is written once, and what is pushed is scanned and encrypted', () => {
   registry().hasResourceProperties('AWS::ECR::Repository', {
@@ -20,8 +20,8 @@ test('images that have a tag stay', () => {
   assert.deepEqual(rules.map((rule: { selection: { tagStatus: string } }) => rule.selection.tagStatus), ['untagged']);
 });
 
-test('the commands that push the image are an output', () => {
-  assert.match(JSON.stringify(registry().findOutputs('Push')), /docker buildx build/);
+test('the commands that push the image, with the tag that tasks run, are an output', () => {
+  assert.match(JSON.stringify(registry().findOutputs('Push')), /docker buildx build .*:0\.1\.0 --push /);
 });
 
 test('a name with capitals is refused', () => {

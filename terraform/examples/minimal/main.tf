@@ -8,6 +8,7 @@ locals {
 module "registry" {
   source = "../../modules/registry"
   name   = "${local.name}-server"
+  image  = var.image
 }
 
 module "network" {

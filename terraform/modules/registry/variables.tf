@@ -8,6 +8,12 @@ variable "name" {
   }
 }
 
+variable "image" {
+  description = "The image of the tasks, whose tag is what `push` gives the new one. Null: `VERSION` stands for it."
+  type        = string
+  default     = null
+}
+
 variable "tags" {
   description = "Tags of everything that can have them."
   type        = map(string)

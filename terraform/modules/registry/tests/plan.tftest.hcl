@@ -26,6 +26,17 @@ run "repository" {
   }
 }
 
+run "push_has_the_tag_of_the_image" {
+  command = plan
+  variables {
+    image = "registry.example.com:5000/realtime-server:0.1.0"
+  }
+  assert {
+    condition     = strcontains(output.push, ":0.1.0 --push \"$(git rev-parse --show-toplevel)\"")
+    error_message = "What is pushed is another version than tasks run, or is built from the folder of Terraform."
+  }
+}
+
 run "a_name_with_capitals_is_refused" {
   command = plan
   variables {
