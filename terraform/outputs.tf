@@ -9,7 +9,7 @@ output "repository" {
 }
 
 output "push" {
-  description = "The commands that build the image and push it, in a clone of this project."
+  description = "The commands that build the image and push it, anywhere in a clone of this project."
   value       = module.registry.push
 }
 
@@ -36,4 +36,15 @@ output "dashboard" {
 output "log_group" {
   description = "The log of all tasks: aws logs tail."
   value       = module.service.log_group
+}
+
+output "secrets" {
+  description = "The secrets by what they are for, by their ARNs: `put-secret-value` rotates one."
+  value = {
+    jwt            = module.service.jwt_secret_arn
+    operators      = module.service.operators_secret_arn
+    encryption_key = module.service.home.encryption_key_arn
+    database       = module.database.connection.password_arn
+    redis          = module.cache.connection.password_arn
+  }
 }

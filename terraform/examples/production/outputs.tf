@@ -3,14 +3,29 @@ output "endpoint" {
   value       = module.edge.endpoint
 }
 
+output "repository" {
+  description = "The repository of the image."
+  value       = module.registry.url
+}
+
 output "push" {
-  description = "The commands that build the image and push it, in a clone of this project."
+  description = "The commands that build the image and push it, anywhere in a clone of this project."
   value       = module.registry.push
 }
 
-output "jwt_secret_arn" {
-  description = "The secret that signs the tokens of clients."
-  value       = module.service.jwt_secret_arn
+output "token" {
+  description = "The command that makes a token for a client."
+  value       = "docker run --rm --env JWT_SECRET=$(aws secretsmanager get-secret-value --region ${var.region} --secret-id ${module.service.jwt_secret_arn} --query SecretString --output text | grep . | tail -n 1) ${var.image} token --sub ann"
+}
+
+output "operator_token" {
+  description = "The command that makes a token for an operator, for `/status` and administration at the internal port, which `operators` of the module `service` opens."
+  value       = "docker run --rm --env API_JWT_SECRET=$(aws secretsmanager get-secret-value --region ${var.region} --secret-id ${module.service.operators_secret_arn} --query SecretString --output text | grep . | tail -n 1) ${var.image} token --operator --sub $USER"
+}
+
+output "alarms" {
+  description = "The topic of the alarms. They are sent to no address until there is a subscription: aws sns subscribe --protocol email."
+  value       = module.observability.topic_arn
 }
 
 output "dashboard" {
@@ -18,12 +33,18 @@ output "dashboard" {
   value       = module.observability.dashboard
 }
 
-output "operators_secret_arn" {
-  description = "The secret that signs the tokens of operators."
-  value       = module.service.operators_secret_arn
+output "log_group" {
+  description = "The log of all tasks: aws logs tail."
+  value       = module.service.log_group
 }
 
-output "settings_log" {
-  description = "The log of all tasks, where an edit of config.toml leaves a line of each."
-  value       = module.service.log_group
+output "secrets" {
+  description = "The secrets by what they are for, by their ARNs: `put-secret-value` rotates one."
+  value = {
+    jwt            = module.service.jwt_secret_arn
+    operators      = module.service.operators_secret_arn
+    encryption_key = module.service.home.encryption_key_arn
+    database       = module.database.connection.password_arn
+    redis          = module.cache.connection.password_arn
+  }
 }

@@ -28,6 +28,7 @@ MEANT: dict[str, str] = {
     "network.subnet[*].tags.aws-cdk:*": "by these the CDK finds subnets of a network that is looked up",
     "edge.certificate.tags.Name": "the CDK names certificates after their constructs",
     # What CloudFormation does in another way.
+    "outputs.secrets*": "an output of CloudFormation is one text; `aws cloudformation list-stack-resources` has the secrets",
     "*.egress[Disallow all traffic]": "the CDK writes a rule that allows nothing in the place of the one that AWS adds where there is none",
     "network.aws_default_security_group[*": "Terraform takes its rules away, in CloudFormation a function does (the two below)",
     "network.Custom::VpcRestrictDefaultSG[*": "see above",
