@@ -27,8 +27,8 @@ PROVIDER
     chmod +x "$place"/*
 }
 
-# The AWS CLI, as far as run-migration uses it. The answer to run-task and the exit codes of the containers are in files, and while
-# there is a file `endless` no task ends.
+# The AWS CLI, as far as run-migration uses it. The answer to run-task, the exit codes of the containers and the reasons are in files,
+# and while there is a file `endless` no task ends.
 aws_cli_is_there() {
     mkdir "$work/bin"
     cat >"$work/bin/aws" <<AWS
@@ -37,17 +37,23 @@ echo "\$2" >>"$work/calls"
 case \$2 in
 run-task) cat "$work/started" ;;
 wait) [ ! -e "$work/endless" ] ;;
-describe-tasks) cat "$work/codes" ;;
+describe-tasks)
+    case \$* in
+    *stoppedReason*) cat "$work/reasons" ;;
+    *) cat "$work/codes" ;;
+    esac
+    ;;
 esac
 AWS
     chmod +x "$work/bin/aws"
     task_ends_with '0 0'
 }
 
-# task_ends_with CODES: so the next task ends.
+# task_ends_with CODES [REASONS]: so the next task ends.
 task_ends_with() {
     printf 'arn:aws:ecs:eu-central-1:123456789012:task/realtime/1\tNone\n' >"$work/started"
     echo "$1" >"$work/codes"
+    echo "${2-}" >"$work/reasons"
 }
 
 # copy FOLDER: the files of the clone that Terraform reads, without what it has left there.
