@@ -15,12 +15,12 @@ output "push" {
 
 output "token" {
   description = "The command that makes a token for a client."
-  value       = "docker run --rm --env JWT_SECRET=$(aws secretsmanager get-secret-value --region ${var.region} --secret-id ${module.service.jwt_secret_arn} --query SecretString --output text | grep . | tail -n 1) ${var.image} token --sub ann"
+  value       = "JWT_SECRET=$(aws secretsmanager get-secret-value --region ${var.region} --secret-id ${module.service.jwt_secret_arn} --query SecretString --output text | grep . | tail -n 1) docker run --rm --env JWT_SECRET ${var.image} token --sub ann"
 }
 
 output "operator_token" {
   description = "The command that makes a token for an operator, for `/status` and administration at the internal port, which `operators` of the module `service` opens."
-  value       = "docker run --rm --env API_JWT_SECRET=$(aws secretsmanager get-secret-value --region ${var.region} --secret-id ${module.service.operators_secret_arn} --query SecretString --output text | grep . | tail -n 1) ${var.image} token --operator --sub $USER"
+  value       = "API_JWT_SECRET=$(aws secretsmanager get-secret-value --region ${var.region} --secret-id ${module.service.operators_secret_arn} --query SecretString --output text | grep . | tail -n 1) docker run --rm --env API_JWT_SECRET ${var.image} token --operator --sub $USER"
 }
 
 output "alarms" {
