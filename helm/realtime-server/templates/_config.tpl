@@ -40,7 +40,7 @@
 
 {{- /*
 What replaces the pods when it changes: the operator's value of every key that waits for a restart, secrets of the chart
-among them. `store.migrate` counts as far as the operator sets it: that it becomes `never` with the first upgrade is of no
+among them, and of addresses what is not their credentials. `store.migrate` counts as far as the operator sets it: that it becomes `never` with the first upgrade is of no
 effect on pods that run.
 */ -}}
 {{- define "realtime.restartChecksum" -}}
@@ -51,6 +51,9 @@ effect on pods that run.
 {{- if not (kindIs "invalid" $value) -}}
 {{- $_ := set $values . $value -}}
 {{- end -}}
+{{- end -}}
+{{- range include "realtime.settings.addresses" . | fromJsonArray -}}
+{{- $_ := set $values . (regexReplaceAll "//.*@" (default "" (get $secrets .)) "//") -}}
 {{- end -}}
 {{- $values | toJson | sha256sum -}}
 {{- end -}}

@@ -10,7 +10,6 @@ Written from the structs in server/settings/src by `UPDATE=1 cargo test -p setti
   "bus.max_frames",
   "bus.max_presence_bytes_per_tenant",
   "bus.prefix",
-  "bus.redis_url",
   "bus.subscribe_timeout",
   "bus.timeout",
   "bus.tls_ca_file",
@@ -48,15 +47,12 @@ Written from the structs in server/settings/src by `UPDATE=1 cargo test -p setti
   "store.legacy_encryption_key",
   "store.max_connections",
   "store.migrate",
-  "store.password",
   "store.port",
   "store.previous_encryption_key",
   "store.refresh",
   "store.timeout",
   "store.tls_ca_file",
   "store.tls_mode",
-  "store.url",
-  "store.user",
   "telemetry.log_format",
   "telemetry.log_queue_bytes",
   "telemetry.log_queue_lines",
@@ -76,6 +72,12 @@ Written from the structs in server/settings/src by `UPDATE=1 cargo test -p setti
   "telemetry.traces.service_name",
   "telemetry.traces.timeout",
   "telemetry.traces.traces_endpoint"
+]
+{{- end -}}
+{{- define "realtime.settings.addresses" -}}
+[
+  "bus.redis_url",
+  "store.url"
 ]
 {{- end -}}
 {{- define "realtime.settings.secrets" -}}

@@ -34,6 +34,31 @@ pub(crate) fn advice(text: &str, schemes: &[String]) -> Option<String> {
     Some(help.into())
 }
 
+/// An address without the user and the password, to be compared. `None` if it has no host that they could belong to.
+pub(crate) fn without_credentials(text: &str) -> Option<Url> {
+    let mut url = without_password(text)?;
+    url.set_username("").ok()?;
+    remove_parameter(&mut url, "user");
+    Some(url)
+}
+
+/// An address without the password, likewise.
+pub(crate) fn without_password(text: &str) -> Option<Url> {
+    let mut url = Url::parse(text).ok()?;
+    url.set_password(None).ok()?;
+    remove_parameter(&mut url, "password");
+    Some(url)
+}
+
+/// Removes a parameter of the query, from which PostgreSQL reads credentials as well.
+fn remove_parameter(url: &mut Url, removed: &str) {
+    if url.query().is_some() {
+        let others = url.query_pairs().into_owned().filter(|(name, _)| name != removed);
+        let others: Vec<_> = others.collect();
+        url.query_pairs_mut().clear().extend_pairs(others);
+    }
+}
+
 /// The scheme, in lower case, and what follows it.
 fn split<'a>(text: &'a str, schemes: &'a [String]) -> Option<(&'a str, &'a str)> {
     schemes.iter().find_map(|scheme| {

@@ -19,7 +19,7 @@ pub struct Bus {
     /// `rediss://` for TLS. One server, or an address that follows the primary through failovers; not a Redis
     /// Cluster. Unset: this node runs standalone.
     #[serde(with = "units::secret")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["redis://", "rediss://"]))]
+    #[schemars(with = "Option<String>", extend("x-reload" = "credentials", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["redis://", "rediss://"]))]
     pub redis_url: Option<SecretString>,
 
     /// CA certificates (PEM) that verify the certificate of Redis under `rediss://`. Unset: those the system trusts.

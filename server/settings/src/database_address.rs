@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::address::without_password;
 use crate::store::{Store, StoreTls};
 use crate::{Settings, Tenant};
 
@@ -42,6 +43,18 @@ impl PartialEq for DatabaseAddress {
     }
 }
 
+impl DatabaseAddress {
+    /// Whether it is the same database for the same user, whatever the password.
+    pub fn is_same_login(&self, other: &Self) -> bool {
+        let url = |address: &Self| {
+            let url = address.url.as_ref().map(ExposeSecret::expose_secret);
+            url.map(|url| without_password(url).ok_or(url.to_owned()))
+        };
+        let without = |address: &Self| Self { url: None, password: None, ..address.clone() };
+        url(self) == url(other) && without(self) == without(other)
+    }
+}
+
 impl Store {
     /// The database that nodes share.
     pub fn address(&self) -> DatabaseAddress {
@@ -75,5 +88,32 @@ impl Settings {
     /// The database of the store, which is that of the default tenant if it names none.
     pub fn shared_database(&self) -> Option<DatabaseAddress> {
         self.store.is_shared().then(|| self.store.address())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_password_is_the_same_login_and_another_user_is_not() {
+        let at = |url: &str| DatabaseAddress { url: Some(url.into()), ..Store::default().address() };
+        let before = at("postgres://own:old@db/app?sslmode=require");
+        for (other, is_same) in [
+            ("postgres://own:new@db/app?sslmode=require", true),
+            ("postgres://own@db/app?sslmode=require&password=new", true),
+            ("postgres://other:old@db/app?sslmode=require", false),
+            ("postgres://own:old@db/app", false),
+            ("postgres://own:old@db2/app?sslmode=require", false),
+        ] {
+            assert_eq!(before.is_same_login(&at(other)), is_same, "{other}");
+        }
+        let parts = |user: &str, password: &str| DatabaseAddress {
+            user: user.into(),
+            password: Some(password.into()),
+            ..Store::default().address()
+        };
+        assert!(parts("own", "old").is_same_login(&parts("own", "new")));
+        assert!(!parts("own", "old").is_same_login(&parts("other", "old")));
     }
 }

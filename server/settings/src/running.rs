@@ -1,6 +1,6 @@
 //! What a reload changes: new settings compared with the running ones, value by value.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use crate::note::Note;
 use crate::problem::LoadError;
 use crate::shape::{self, Key, ReloadMode, Shape, dotted};
 use crate::values::Values;
-use crate::{Loaded, Settings, Sources};
+use crate::{Loaded, Settings, Sources, address};
 
 /// What a running server's settings are, and which files they came from: what a reload compares with. Contains
 /// secrets and must not be printed.
@@ -27,7 +27,7 @@ type Layers = Vec<(String, Map<String, Value>)>;
 /// New settings, as far as a running server can apply them.
 #[derive(Debug)]
 pub struct Update {
-    /// The new settings, with the running value of every key that takes a restart.
+    /// The new settings, with the running value of everything that takes a restart.
     pub settings: Settings,
     /// What the server runs on once these are applied: the next reload compares with it.
     pub running: RunningSettings,
@@ -69,7 +69,8 @@ impl Loaded {
         let overridden = self.overridden();
         let mut comparison = Comparison::default();
         let (mut settings, mut values) = (self.settings.clone(), self.values.clone());
-        comparison.adopt(shape::root(), running.values.as_json(), values.as_json_mut());
+        let root = shape::root();
+        comparison.adopt(root, root.reload, running.values.as_json(), values.as_json_mut());
         let Comparison { changed, pending, .. } = comparison;
         if !pending.is_empty() {
             settings = values.settings().map_err(|problem| LoadError::of(vec![problem]))?;
@@ -105,24 +106,26 @@ struct Comparison {
 }
 
 impl Comparison {
-    /// Records what is different in `new`, and restores the running value of what takes a restart.
-    fn adopt(&mut self, key: &Key, running: &Value, new: &mut Value) {
+    /// Records what is different in `new`, and restores the running value of what takes a restart under `mode`.
+    fn adopt(&mut self, key: &Key, mode: ReloadMode, running: &Value, new: &mut Value) {
         if running == new {
             return;
         }
+        let waits = mode == ReloadMode::Restart || is_other_address(key, running, new);
         match (&key.shape, running, &mut *new) {
             (Shape::Section(keys), Value::Object(running), Value::Object(new)) => {
-                for (name, key) in keys {
-                    self.inside(name, key, running, new);
+                let modes: Vec<_> = keys.values().map(|key| mode_beside(key, keys, running, new)).collect();
+                for ((name, key), mode) in keys.iter().zip(modes) {
+                    self.inside(name, key, mode, running, new);
                 }
             }
             (Shape::Table(item), Value::Object(running), Value::Object(new)) => {
                 let names: BTreeSet<_> = running.keys().chain(new.keys()).cloned().collect();
                 for name in names {
-                    self.inside(&name, item, running, new);
+                    self.inside(&name, item, item.reload, running, new);
                 }
             }
-            _ if key.reload == ReloadMode::Restart => {
+            _ if waits => {
                 self.pending.push(dotted(&self.path));
                 *new = running.clone();
             }
@@ -131,16 +134,44 @@ impl Comparison {
     }
 
     /// Compares what stands under `name`; what is not written has its default.
-    fn inside(&mut self, name: &str, key: &Key, running: &Map<String, Value>, new: &mut Map<String, Value>) {
+    fn inside(
+        &mut self,
+        name: &str,
+        key: &Key,
+        mode: ReloadMode,
+        running: &Map<String, Value>,
+        new: &mut Map<String, Value>,
+    ) {
         self.path.push(name.to_owned());
         let running = running.get(name).unwrap_or(&key.default);
         let written = new.remove(name);
         let absent = written.is_none();
         let mut value = written.unwrap_or_else(|| key.default.clone());
-        self.adopt(key, running, &mut value);
+        self.adopt(key, mode, running, &mut value);
         if !value.is_null() && (!absent || value != key.default) {
             new.insert(name.to_owned(), value);
         }
         self.path.pop();
     }
+}
+
+/// When a change of a key applies. Credentials wait together with the address in the `keys` beside them: that of now does not know them.
+fn mode_beside(
+    key: &Key,
+    keys: &BTreeMap<String, Key>,
+    running: &Map<String, Value>,
+    new: &Map<String, Value>,
+) -> ReloadMode {
+    let is_moved = key.address.iter().any(|name| {
+        let default = &keys[name].default;
+        running.get(name).unwrap_or(default) != new.get(name).unwrap_or(default)
+    });
+    if is_moved { ReloadMode::Restart } else { key.reload }
+}
+
+/// Whether these are addresses that differ in more than user and password.
+fn is_other_address(key: &Key, running: &Value, new: &Value) -> bool {
+    let has_address = key.reload == ReloadMode::Credentials && key.address.is_empty();
+    let place = |value: &Value| value.as_str().and_then(address::without_credentials);
+    has_address && (place(running).is_none() || place(running) != place(new))
 }

@@ -20,6 +20,9 @@ pub enum ReloadMode {
     Live,
     /// For connections that are accepted after the change.
     Connection,
+    /// A user, a password, or an address with both: for connections that the server makes after the change. Another address waits
+    /// for the next start, with its user and its password.
+    Credentials,
     /// At the next start.
     Restart,
 }
@@ -32,6 +35,8 @@ pub(crate) struct Key {
     /// The value when the key is not set.
     pub default: Value,
     pub reload: ReloadMode,
+    /// The keys beside it that say where its credentials belong, if it has no address itself.
+    pub address: Vec<String>,
     pub secret: bool,
     /// Whether it may be unset, so that blank text unsets it.
     pub optional: bool,
@@ -71,6 +76,7 @@ impl Key {
             None => reload,
             Some("live") => ReloadMode::Live,
             Some("connection") => ReloadMode::Connection,
+            Some("credentials") => ReloadMode::Credentials,
             Some("restart") => ReloadMode::Restart,
             Some(other) => panic!("`x-reload` {other} is unknown"),
         };
@@ -90,6 +96,7 @@ impl Key {
             meaning: one_line(schema["description"].as_str().unwrap_or_default()),
             default: schema["default"].clone(),
             reload,
+            address: names(&schema["x-address"]),
             secret,
             optional: schema["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null")),
             replaced: schema["x-merge"] == "replace",
@@ -169,6 +176,11 @@ impl Key {
             _ => self.default.clone(),
         }
     }
+}
+
+/// A list of names.
+fn names(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// A doc comment as one line.

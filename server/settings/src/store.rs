@@ -19,7 +19,7 @@ pub struct Store {
     /// PostgreSQL (14 or later) that nodes share: `postgres://user:password@host:5432/database`. It takes precedence over
     /// `host` and the keys that belong to it.
     #[serde(with = "units::secret")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["postgres://", "postgresql://"]))]
+    #[schemars(with = "Option<String>", extend("x-reload" = "credentials", "x-secret" = true, "x-kind" = "url", "x-schemes" = ["postgres://", "postgresql://"]))]
     pub url: Option<SecretString>,
 
     /// Host name or address of PostgreSQL, instead of `url`.
@@ -31,12 +31,12 @@ pub struct Store {
     pub port: u16,
 
     /// The user; it needs to be the owner of the schema `_realtime`, or to have permission to create it.
-    #[schemars(extend("x-reload" = "restart"))]
+    #[schemars(extend("x-reload" = "credentials", "x-address" = ["url", "host", "port", "database"]))]
     pub user: String,
 
     /// The password of the user.
     #[serde(with = "units::secret")]
-    #[schemars(with = "Option<String>", extend("x-reload" = "restart", "x-secret" = true))]
+    #[schemars(with = "Option<String>", extend("x-reload" = "credentials", "x-address" = ["url", "host", "port", "database"], "x-secret" = true))]
     pub password: Option<SecretString>,
 
     /// The name of the database.

@@ -88,12 +88,16 @@ fn pattern(path: &[String]) -> String {
     names.collect::<Vec<_>>().join("\\.")
 }
 
-/// Named templates: the keys that wait for a restart and those of secrets, as lists, and some defaults, as a table.
+/// Named templates: the keys that wait for a restart, addresses whose credentials do not, and secrets, as lists, and some
+/// defaults, as a table.
 pub(super) fn templates() -> String {
     let leaves = shape::root().leaves();
     let restart = leaves.iter().filter(|(_, key)| key.reload == ReloadMode::Restart);
     let restart: Vec<_> = restart.map(|(path, _)| dotted(path)).collect();
     assert!(!restart.iter().any(|key| key.contains('*')), "the templates look at keys with fixed names only");
+    let addresses =
+        leaves.iter().filter(|(_, key)| key.reload == ReloadMode::Credentials && key.address.is_empty());
+    let addresses: Vec<_> = addresses.map(|(path, _)| dotted(path)).collect();
     let secrets = leaves.iter().filter(|(_, key)| key.secret);
     let secrets: Vec<_> = secrets.map(|(path, _)| dotted(path)).collect();
     let default = |key: &str| shape::root().find(&key.split('.').collect::<Vec<_>>()).map(Key::defaults);
@@ -101,8 +105,13 @@ pub(super) fn templates() -> String {
     let defaults = Value::Object(defaults.into_iter().collect::<Map<_, _>>());
 
     let mut page = TEMPLATES_HEAD.to_owned();
-    for (name, content) in [("restart", json!(restart)), ("secrets", json!(secrets)), ("defaults", defaults)]
-    {
+    let parts = [
+        ("restart", json!(restart)),
+        ("addresses", json!(addresses)),
+        ("secrets", json!(secrets)),
+        ("defaults", defaults),
+    ];
+    for (name, content) in parts {
         let text = serde_json::to_string_pretty(&content).expect("a value is JSON");
         let _ = write!(page, "{{{{- define \"realtime.settings.{name}\" -}}}}\n{text}\n{{{{- end -}}}}\n");
     }

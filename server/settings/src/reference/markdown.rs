@@ -44,6 +44,8 @@ anything is wrong, nothing changes. Each key states when a change applies:
 
 - **live**: at once, for all connections;
 - **new connections**: at once, for connections made from then on;
+- **credentials**: a new user or password at once, for connections to the database or Redis that are made from then on, while those
+  that exist stay. Another host, port, database or scheme waits as under **restart**, and its user and password wait with it;
 - **restart**: the running value stays, and the key is listed as pending.
 
 `realtime-server config check` reports what is wrong, `realtime-server config show --origin` the effective values and where they are set.
@@ -127,6 +129,7 @@ fn reload(reload: ReloadMode) -> &'static str {
     match reload {
         ReloadMode::Live => "**live**",
         ReloadMode::Connection => "**new connections**",
+        ReloadMode::Credentials => "**credentials**",
         ReloadMode::Restart => "**restart**",
     }
 }

@@ -103,6 +103,59 @@ fn a_change_that_needs_a_restart_is_pending_until_it_is_reverted() {
     assert_eq!(fourth.pending, [""; 0], "nothing is pending any more");
 }
 
+fn pending(before: &str, after: &str) -> (Vec<String>, Vec<String>) {
+    let update = update(before, after);
+    (update.changed, update.pending)
+}
+
+#[test]
+fn credentials_apply_at_once_and_another_address_waits_with_its_own() {
+    let store = |url: &str| format!("[store]\nurl = 'postgres://{url}'");
+    let bus = |url: &str| format!("[bus]\nredis_url = '{url}'");
+    let applied = |key: &str| (vec![key.to_owned()], vec![]);
+    let waits = |key: &str| (vec![], vec![key.to_owned()]);
+    for (before, after) in [
+        ("own:old@db/app", "own:new@db/app"),
+        ("own:old@db/app", "other:new@db/app"),
+        ("own@db/app", "own:p%40ss@db/app"),
+        ("db/app?sslmode=require&user=own&password=old", "db/app?password=new&sslmode=require&user=own"),
+    ] {
+        assert_eq!(pending(&store(before), &store(after)), applied("store.url"), "{before} {after}");
+    }
+    for other in
+        ["own:new@db2/app", "own:new@db:5433/app", "own:new@db/app2", "own:new@db/app?sslmode=require"]
+    {
+        assert_eq!(pending(&store("own:old@db/app"), &store(other)), waits("store.url"), "{other}");
+    }
+    let before = bus("redis://:old@cache:6379/0");
+    assert_eq!(pending(&before, &bus("redis://own:new@cache:6379/0")), applied("bus.redis_url"));
+    for other in ["rediss://:old@cache:6379/0", "redis://:old@cache:6379/1"] {
+        assert_eq!(pending(&before, &bus(other)), waits("bus.redis_url"), "{other}");
+    }
+    assert_eq!(pending("", &before), waits("bus.redis_url"));
+    assert_eq!(pending(&before, "[bus]"), waits("bus.redis_url"));
+}
+
+// The database of now does not know those of the next one.
+#[test]
+fn a_user_and_a_password_wait_with_the_host_they_belong_to() {
+    let store = |host: &str, password: &str, more: &str| {
+        format!("[store]\nhost = '{host}'\nuser = '{password}er'\npassword = '{password}'\n{more}")
+    };
+    let mut server = TestServer::on(&store("db", "old", ""));
+    let update = server.after(&store("db", "new", "max_connections = 9"));
+    assert_eq!(
+        (update.changed, update.pending),
+        (vec!["store.password".into(), "store.user".into()], vec!["store.max_connections".into()])
+    );
+    let update = server.after(&store("db2", "next", ""));
+    assert_eq!(update.pending, ["store.host", "store.password", "store.user"]);
+    let password = update.settings.store.password.expect("the running one");
+    assert_eq!((password.expose_secret(), &*update.settings.store.user), ("new", "newer"));
+    let update = server.after("[store]\nurl = 'postgres://own:newest@db/app'");
+    assert_eq!(update.pending, ["store.host", "store.password", "store.url", "store.user"]);
+}
+
 #[test]
 fn an_update_of_a_thousand_tenants_names_each_that_changed() {
     let tenants = |joins: u32| {

@@ -38,7 +38,8 @@ fn every_setting_says_what_it_means_and_when_a_change_takes_hold() {
         let reload = schema["x-reload"].as_str();
         // A section within a section says it of its own keys.
         assert!(
-            schema["$ref"].is_string() || matches!(reload, Some("live" | "connection" | "restart")),
+            schema["$ref"].is_string()
+                || matches!(reload, Some("live" | "connection" | "credentials" | "restart")),
             "{section}.{key} has no x-reload"
         );
     }
