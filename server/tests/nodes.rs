@@ -1,5 +1,6 @@
 //! Several programs on one Redis, which are started, stopped and killed.
 
+use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -121,6 +122,53 @@ async fn a_wrong_password_is_reported_and_not_printed() {
     // It accepts clients nevertheless.
     let (mut ann, _) = program.member("ann").await;
     ann.settle().await;
+}
+
+/// Waits until a broadcast of `sender` arrives at `receiver`.
+async fn exchange(sender: &mut Client, receiver: &mut Client, text: &str) {
+    let call = json!({"type": "broadcast", "event": "hi", "payload": {"text": text}});
+    sender.push("3", ROOM, "broadcast", &call).await;
+    while receiver.next_json().await[4]["payload"]["text"] != text {}
+}
+
+#[tokio::test]
+async fn a_rotated_password_of_redis_is_used_once_its_file_is_replaced() {
+    let redis = Redis::start().await;
+    redis.run("ACL SETUSER own on >the-first ~* &* +@all").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("url");
+    let replace = |password: &str| {
+        let next = folder.path().join("url.next");
+        let url = format!("redis://own:{password}@localhost:{}", redis.address().port());
+        fs::write(&next, url).expect("a file");
+        fs::rename(&next, &file).expect("renamed");
+    };
+    replace("the-first");
+    let variables =
+        [("REALTIME__BUS__REDIS_URL_FILE", file.to_str().expect("text")), ("REALTIME__BUS__LEASE", "30s")];
+    let [one, two] = [(); 2].map(|()| Program::start_with("redis://unused", &variables));
+    one.wait_for_nodes(2).await;
+    two.wait_for_nodes(2).await;
+    let ((mut ann, _), (mut bob, _)) = (one.member("ann").await, two.member("bob").await);
+
+    // Connections that exist stay.
+    redis.run("ACL SETUSER own resetpass >the-second").await;
+    exchange(&mut ann, &mut bob, "before").await;
+    redis.run("CLIENT KILL USER own").await;
+    for program in [&one, &two] {
+        eventually("the bus is lost", async || program.world.number("realtime_bus_connected").await == 0.0)
+            .await;
+    }
+    replace("the-second");
+    for program in [&one, &two] {
+        logs(program, "changed=bus.redis_url").await;
+        logs(program, "use the new credentials").await;
+        program.wait_for_nodes(2).await;
+        let log = program.process.log();
+        assert!(!log.contains("the-first") && !log.contains("the-second"), "{log}");
+    }
+    exchange(&mut ann, &mut bob, "after").await;
+    exchange(&mut bob, &mut ann, "back").await;
 }
 
 /// Waits for a log line that contains `text`.

@@ -241,6 +241,12 @@ pub trait Bus: Send + Sync + 'static {
     /// The kind and address of the server, for log lines. Without credentials.
     fn name(&self) -> String;
 
+    /// Connects with the user and the password of these settings from now on. Connections that exist stay. All else of the settings
+    /// is that of the start. Returns whether they are others than before; a bus in this process has none.
+    fn use_credentials(&self, _settings: &settings::Bus) -> bool {
+        false
+    }
+
     /// Opens a connection for `node`, with a lease and no stored snapshots. Snapshots of earlier incarnations of the
     /// node become invalid; the node is alive throughout. While nothing can be stored the incarnation has no lease:
     /// messages pass, changes are rejected, and [`renew`](BusConnection::renew) tries to take one.

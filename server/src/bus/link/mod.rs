@@ -32,9 +32,9 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use hub::{Bounds, Delivery, Hub, NodeId, RoomEvent, RoomKey, TenantMemory};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, info};
 use wire::relay::Events;
 
 use super::{Bus, BusError, LargeRooms};
@@ -140,6 +140,8 @@ struct Shared {
     resync: Mutex<Option<ResyncProgress>>,
     failing_rooms: AtomicUsize,
     operator_commands: mpsc::Sender<OperatorCommand>,
+    /// Notified when the bus has other credentials, with which an attempt to connect may succeed.
+    credentials: watch::Sender<()>,
 }
 
 impl fmt::Debug for Shared {
@@ -172,9 +174,11 @@ impl ClusterLink {
             resync: Mutex::new(None),
             failing_rooms: AtomicUsize::new(0),
             operator_commands: sender,
+            credentials: watch::Sender::default(),
         };
+        let credentials = shared.credentials.subscribe();
         let link = Self(Some(Arc::new(shared)));
-        (link.clone(), LinkTask { link, bus, losses, sends_spans, settings, operator_commands })
+        (link.clone(), LinkTask { link, bus, losses, sends_spans, settings, operator_commands, credentials })
     }
 
     /// The present connectivity.
@@ -211,6 +215,16 @@ impl ClusterLink {
         }
     }
 
+    /// Connects with the user and the password of these settings from now on.
+    pub fn use_credentials(&self, settings: &settings::Bus) {
+        if let Some(shared) = &self.0
+            && shared.bus.use_credentials(settings)
+        {
+            info!("New connections to {} use the new credentials", shared.bus.name());
+            shared.credentials.send_replace(());
+        }
+    }
+
     fn set_resync(&self, progress: Option<ResyncProgress>) {
         if let Some(shared) = &self.0 {
             *shared.resync.lock() = progress;
@@ -238,6 +252,7 @@ pub struct LinkTask {
     sends_spans: Arc<AtomicBool>,
     settings: settings::Bus,
     operator_commands: mpsc::Receiver<OperatorCommand>,
+    credentials: watch::Receiver<()>,
 }
 
 /// What all parts of the task use, over every connection.
@@ -272,7 +287,7 @@ impl LinkTask {
         metrics: &Metrics,
         stop: CancellationToken,
     ) {
-        let Self { link, bus, losses, sends_spans, settings, mut operator_commands } = self;
+        let Self { link, bus, losses, sends_spans, settings, mut operator_commands, mut credentials } = self;
         let (hops, reports) = (metrics.hops.clone(), metrics.reports(None));
         let metrics = metrics.bus.clone();
         let accounts = Arc::clone(&host);
@@ -283,6 +298,7 @@ impl LinkTask {
         // The first joins wait for the first connection, or they would miss what is published meanwhile.
         let mut grace = context.settings.subscribe_timeout;
         loop {
+            credentials.mark_unchanged();
             let connected = tokio::select! {
                 () = stop.cancelled() => return,
                 () = run_disconnected(std::mem::take(&mut grace), &context.hub) => return,
@@ -306,6 +322,7 @@ impl LinkTask {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = run_disconnected(Duration::ZERO, &context.hub) => return,
+                Ok(()) = credentials.changed() => {}
                 () = tokio::time::sleep(status.next_wait()) => {}
             }
         }

@@ -38,7 +38,9 @@ use redis::{
 };
 use rustls::RootCertStore;
 use secrecy::ExposeSecret;
+use tokio::sync::watch;
 use tokio::time::timeout;
+use tracing::error;
 
 use super::{
     Bus, BusConnection, BusError, BusFuture, EntryPosition, Inbox, KeptEntry, OpenedConnection,
@@ -62,7 +64,8 @@ pub struct Redis {
 
 #[derive(Debug)]
 struct Shared {
-    server: ConnectionInfo,
+    /// With the credentials of the newest settings.
+    server: watch::Sender<Arc<ConnectionInfo>>,
     /// Those that verify its certificate; those of the system if there are none.
     authorities: Option<Arc<RootCertStore>>,
     keys: Keys,
@@ -87,7 +90,7 @@ impl Redis {
         let server = server(url.expose_secret())?;
         let shared = Shared {
             authorities: authorities(&server, settings)?,
-            server,
+            server: watch::Sender::new(Arc::new(server)),
             keys: Keys::new(&settings.prefix),
             timeout: settings.timeout,
             keep_alive: settings.keep_alive,
@@ -135,7 +138,27 @@ struct OpenedRedis {
 
 impl Bus for Redis {
     fn name(&self) -> String {
-        format!("Redis at {}", self.shared.server.addr())
+        format!("Redis at {}", self.shared.server().addr())
+    }
+
+    fn use_credentials(&self, settings: &settings::Bus) -> bool {
+        let Some(url) = &settings.redis_url else { return false };
+        match server(url.expose_secret()) {
+            Ok(server) => self.shared.server.send_if_modified(|present| {
+                let credentials = |server: &ConnectionInfo| {
+                    let redis = server.redis_settings();
+                    (redis.username().map(str::to_owned), redis.password().map(str::to_owned))
+                };
+                let are_others = credentials(present) != credentials(&server);
+                *present = Arc::new(server);
+                are_others
+            }),
+            // A reload refuses it.
+            Err(error) => {
+                error!("The new credentials of the bus cannot be used: {error}");
+                false
+            }
+        }
     }
 
     fn connect(&self, node: NodeId) -> BusFuture<OpenedConnection> {
@@ -157,6 +180,10 @@ impl Bus for Redis {
 }
 
 impl Shared {
+    fn server(&self) -> Arc<ConnectionInfo> {
+        Arc::clone(&self.server.borrow())
+    }
+
     async fn connect(self: Arc<Self>, node: NodeId) -> Result<OpenedConnection, BusError> {
         let inbox = Arc::new(Inbox::new(self.bounds));
         let (mut subscriber, publisher) = tokio::try_join!(
@@ -188,7 +215,7 @@ impl Shared {
         // Less than connecting may take as a whole, so that this error is the one reported.
         let limit = self.timeout.mul_f64(0.9);
         let opened = timeout(limit, self.try_open(receive)).await.unwrap_or(Err(BusError::TimedOut));
-        let is_encrypted = is_encrypted(&self.server);
+        let is_encrypted = is_encrypted(&self.server());
         let mut opened = opened.map_err(|error| match error {
             BusError::Closed if !is_encrypted => BusError::Unreachable(CLOSED_AT_ONCE.into()),
             BusError::TimedOut if is_encrypted => BusError::Unreachable(SILENT.into()),
@@ -201,12 +228,12 @@ impl Shared {
     }
 
     async fn try_open(&self, receive: impl AsyncPushSender) -> Result<OpenedRedis, BusError> {
+        let server = self.server();
         let (stream, progress) =
-            stream::connect(self.server.addr(), self.authorities.as_ref(), self.timeout).await?;
+            stream::connect(server.addr(), self.authorities.as_ref(), self.timeout).await?;
         // The tasks that write have timeouts of their own.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_push_sender(receive);
-        let settings = self.server.redis_settings();
-        let opened = MultiplexedConnection::new_with_config(settings, stream, config).await;
+        let opened = MultiplexedConnection::new_with_config(server.redis_settings(), stream, config).await;
         let (connection, driver) = opened?;
         let driver = AbortOnDrop(tokio::spawn(driver).abort_handle());
         Ok(OpenedRedis { connection, progress, _driver: driver })

@@ -250,7 +250,9 @@ impl ReaderTask {
     /// Opens one connection after the other, until one leads to another server.
     async fn keep_open(&self) {
         let (mut backoff, mut lost) = (RETRY, self.lost.subscribe());
+        let mut server = self.lease.shared.server.subscribe();
         for number in 1.. {
+            server.mark_unchanged();
             let begun = Instant::now();
             let error = match self.open(number).await {
                 Ok(connection) if number > 1 && self.leads_elsewhere(&connection).await => return,
@@ -273,7 +275,11 @@ impl ReaderTask {
             if self.failures.fetch_add(1, Ordering::Relaxed) >= ATTEMPTS {
                 *self.failure.lock() = Some(format!("the connection that reads presence: {error}"));
             }
-            sleep(backoff.next_wait()).await;
+            tokio::select! {
+                // With other credentials it may be opened.
+                Ok(()) = server.changed() => backoff.reset(),
+                () = sleep(backoff.next_wait()) => {}
+            }
         }
     }
 
