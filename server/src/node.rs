@@ -224,6 +224,8 @@ impl Node {
         send_if_changed(&self.metrics_push, &settings.telemetry.push);
         send_if_changed(&self.cloudwatch, &settings.telemetry.cloudwatch);
         self.traces.apply(&settings.telemetry.traces);
+        self.stored_tenants.use_credentials(&settings.store);
+        self.link.use_credentials(&settings.bus);
         self.tenants.apply(&settings);
         self.reloading.applied();
     }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::node::{ChangedKeys, NoVerificationKey, Node, Outcome, Reloading, memory_remarks};
-use crate::resources::{Resources, check_exporters, check_tenant_databases};
+use crate::resources::{Resources, check_credentials, check_exporters, check_tenant_databases};
 use crate::telemetry::logs::Logs;
 use crate::watch::{self, Retry, Watch};
 
@@ -213,6 +213,9 @@ impl Reader {
         }
         if update.changed.iter().any(|key| key.starts_with("tenants.")) {
             check_tenant_databases(&update.after_restart)?;
+        }
+        if update.changed.iter().any(|key| key.starts_with("store.") || key.starts_with("bus.")) {
+            check_credentials(&update.settings, &update.after_restart)?;
         }
         check_exporters(&update.after_restart)?;
         NoVerificationKey::find(&update.settings).map_or(Ok(update), |no_key| Err(no_key_left(&no_key)))

@@ -89,6 +89,23 @@ pub fn check_tenant_databases(loaded: &Loaded) -> Result<(), LoadError> {
     check_databases(&loaded.settings, &mut report).map_err(|()| LoadError::of(problems))
 }
 
+/// Checks the addresses of the store and of the bus in `settings`, whose credentials a reload applies at once. `loaded` has their
+/// locations.
+///
+/// # Errors
+/// Everything that cannot be used.
+pub fn check_credentials(settings: &Settings, loaded: &Loaded) -> Result<(), LoadError> {
+    let mut problems = Vec::new();
+    if let Err(error) = Redis::new(&settings.bus, bus_queue_bounds(settings)) {
+        problems.push(problem(loaded.location(error.key()), &error.into()));
+    }
+    if let Some(Err((key, error))) = settings.shared_database().map(|address| check_address(&address)) {
+        let key = format!("store.{key}");
+        problems.push(problem(loaded.location(&key), &error.context(format!("`{key}`"))));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(LoadError::of(problems)) }
+}
+
 /// Checks what `loaded` says of metrics that are sent elsewhere, which a reload applies at once.
 ///
 /// # Errors

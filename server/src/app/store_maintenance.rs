@@ -73,7 +73,7 @@ impl Maintenance {
     }
 
     /// Applies what other nodes and programs change, until it is time to compare everything: when that is due, when changes
-    /// were missed, and when the store is not reached, by a request or a probe.
+    /// were missed, when the store is not reached, by a request or a probe, and when it has new credentials.
     async fn follow_changes(&self) {
         let stored = &self.node.stored_tenants;
         let refresh_at = Instant::now() + jittered(self.node.settings().store.refresh);
@@ -81,6 +81,7 @@ impl Maintenance {
             let changes = tokio::select! {
                 () = sleep_until(refresh_at) => return,
                 () = stored.until_away() => return,
+                () = stored.until_new_credentials() => return,
                 () = unreachable(stored) => return,
                 changes = stored.changes() => changes,
             };

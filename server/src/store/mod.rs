@@ -70,6 +70,12 @@ pub trait TenantStore: std::fmt::Debug + Send + Sync {
         ready(Ok(())).boxed()
     }
 
+    /// Connects with the user and the password of these settings, once a probe finds that it accepts them. Connections that exist
+    /// stay. All else of the settings is that of the start. Returns whether they are others than before; one in this process has none.
+    fn use_credentials(&self, _settings: &settings::Store) -> bool {
+        false
+    }
+
     /// All tenants, by name.
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>>;
 

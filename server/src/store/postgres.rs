@@ -1,6 +1,7 @@
 //! The store that several nodes share: a PostgreSQL database, with upstream's schema `_realtime`.
 
 mod changes;
+mod credentials;
 mod migrate;
 mod probe;
 mod tables;
@@ -17,6 +18,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions as _, Executor as _, PgPool, Postgres, Transaction};
 
 use self::changes::notifying;
+use self::credentials::NewCredentials;
 use self::tables::{CONTROL, DOCUMENTS, TableGroup};
 use self::writer::accepts_writes;
 use super::migration::{Migration, MigrationStatus};
@@ -38,6 +40,8 @@ const NOW: &str = "pg_catalog.date_trunc('second', pg_catalog.now() AT TIME ZONE
 #[derive(Debug, Clone)]
 pub struct PostgresStore {
     pool: PgPool,
+    /// Those that the pool does not use yet.
+    new_credentials: Arc<NewCredentials>,
     /// What is run on each new connection.
     after_connect_query: Option<Arc<str>>,
     timeout: Duration,
@@ -61,9 +65,10 @@ impl PostgresStore {
                 Box::pin(async move { connection.execute(&*query).await.map(drop) })
             });
         }
-        let options = connect_options(&settings.address())?.application_name(APPLICATION_NAME);
-        let pool = pool.connect_lazy_with(options);
-        Ok(Self { pool, after_connect_query, timeout: settings.timeout })
+        let address = settings.address();
+        let pool = pool.connect_lazy_with(store_options(&address)?);
+        let new_credentials = Arc::new(NewCredentials::none_beside(address));
+        Ok(Self { pool, new_credentials, after_connect_query, timeout: settings.timeout })
     }
 
     /// The table of the default tenant's documents.
@@ -74,6 +79,11 @@ impl PostgresStore {
     fn tables(&self, group: &'static TableGroup) -> PostgresTables {
         PostgresTables { pool: self.pool.clone(), group, timeout: self.timeout }
     }
+}
+
+/// How the database of the store is connected to.
+fn store_options(address: &DatabaseAddress) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(connect_options(address)?.application_name(APPLICATION_NAME))
 }
 
 /// How a database is connected to, which need not be that of the store. The application name is left to the caller.
@@ -143,6 +153,10 @@ impl TenantStore for PostgresStore {
 
     fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.reach().boxed()
+    }
+
+    fn use_credentials(&self, settings: &settings::Store) -> bool {
+        self.offer(settings.address())
     }
 
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {

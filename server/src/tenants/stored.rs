@@ -78,6 +78,18 @@ impl StoredTenants {
         self.shared.within_timeout(self.shared.store.probe()).await
     }
 
+    /// Has the store connect with the user and the password of these settings, once it accepts them.
+    pub fn use_credentials(&self, settings: &settings::Store) {
+        if self.shared.store.use_credentials(settings) {
+            self.shared.has_new_credentials.notify_one();
+        }
+    }
+
+    /// Waits until there are credentials to be tried, by a probe.
+    pub async fn until_new_credentials(&self) {
+        self.shared.has_new_credentials.notified().await;
+    }
+
     /// What encrypts their secrets.
     pub fn keys(&self) -> &EncryptionKeys {
         &self.shared.keys

@@ -3,6 +3,7 @@
 
 mod backup;
 mod connections;
+mod credentials;
 mod disk_full;
 mod failover;
 mod node;

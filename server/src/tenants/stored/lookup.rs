@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use settings::NO_TENANT;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tracing::{debug, error, info};
 
@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) timeout: Duration,
     /// Whether the store could not be reached the last time. Then requests do not wait for it.
     pub(super) is_away: watch::Sender<bool>,
+    /// The store has credentials to try.
+    pub(super) has_new_credentials: Notify,
     /// The tenant that is about to be created: while it is not there, it is not unknown.
     pub(super) expected: Mutex<Option<String>>,
 }
@@ -62,6 +64,7 @@ impl Shared {
             changes: PendingChanges::default(),
             timeout,
             is_away: watch::Sender::new(false),
+            has_new_credentials: Notify::new(),
             expected: Mutex::default(),
         }
     }
