@@ -47,6 +47,14 @@ pub struct DatabaseSpec {
     pub resume_wait: Option<Duration>,
 }
 
+impl DatabaseSpec {
+    /// Whether nothing but the password is another one, if that.
+    pub fn is_same_but_for_the_password(&self, other: &Self) -> bool {
+        let usage = |spec: &Self| (spec.usage.clone(), spec.resume_wait);
+        usage(self) == usage(other) && self.address.is_same_login(&other.address)
+    }
+}
+
 /// What the settings of the node decide where a specification leaves it open.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct NodeDefaults {

@@ -67,7 +67,9 @@ async fn with_the_right_password_again_changes_are_received_again() {
     ann.until_written(changes.postgres(), 1).await;
     let set = |url: &str| {
         changes.world().apply(|settings| {
-            settings.tenants.entry("default".into()).or_default().database.url = Some(url.into());
+            let database = &mut settings.tenants.entry("default".into()).or_default().database;
+            // With another password alone it would be the database that is in use.
+            (database.url, database.tls_mode) = (Some(url.into()), settings::StoreTls::Off);
         });
     };
     set(&wrong);
@@ -83,6 +85,31 @@ async fn with_the_right_password_again_changes_are_received_again() {
     ann.until_written(changes.postgres(), 3).await;
     late.until(&Receipt::Row(3)).await;
     ann.assert_complete(changes.postgres());
+    changes.rooms.world.stop().await;
+}
+
+#[tokio::test]
+async fn a_rotated_password_is_taken_over_and_ends_no_session() {
+    let (postgres, [old, new]) = with_password();
+    let changes = at(postgres, old).await;
+    let mut ann = Subscriber::subscribed(&changes, "ann").await;
+    let sessions = || changes.postgres().sql("SELECT pid FROM pg_stat_replication WHERE usename = 'own'");
+    let before = sessions();
+    changes.world().apply(|settings| {
+        settings.tenants.entry("default".into()).or_default().database.url = Some(new.into());
+    });
+    // The role has its old password still.
+    let logged = async |text: &str| {
+        eventually(text, async || changes.postgres().log().contains(text)).await;
+    };
+    logged("password authentication failed for user \"own\"").await;
+    ann.until_written(changes.postgres(), 1).await;
+    changes.postgres().sql("ALTER SYSTEM SET log_connections = on");
+    changes.postgres().sql("SELECT pg_reload_conf()");
+    changes.postgres().sql("ALTER ROLE own PASSWORD 'wrong'");
+    logged("connection authorized: user=own database=postgres application_name=realtime_connect_probe").await;
+    ann.until_written(changes.postgres(), 2).await;
+    assert_eq!(sessions(), before);
     changes.rooms.world.stop().await;
 }
 

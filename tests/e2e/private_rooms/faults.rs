@@ -157,6 +157,7 @@ async fn a_wrong_password_and_refused_tls_are_named_and_the_right_settings_apply
         });
     };
     let mut ann = rooms.connect("ann").await;
+    // With another mode of TLS the database is another one, of which no connection exists.
     for (url, tls) in [(&wrong, settings::StoreTls::Off), (&right, settings::StoreTls::Require)] {
         set(url, tls);
         let reason = join(&mut ann, json!({})).await;

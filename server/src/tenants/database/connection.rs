@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -39,6 +40,8 @@ pub struct TenantDatabase {
     pub tenant: Arc<Tenant>,
     /// Where it is, and how it is used.
     pub spec: Arc<DatabaseSpec>,
+    /// The same, with the password in use.
+    present_spec: ArcSwap<DatabaseSpec>,
     /// Whether its log was read for the tenant before, by another of these.
     pub(super) was_read: bool,
     pool: PgPool,
@@ -94,6 +97,7 @@ impl TenantDatabase {
         let pool = pool.connect_lazy_with(options);
         Ok(Self {
             tenant,
+            present_spec: ArcSwap::new(Arc::clone(&spec)),
             spec,
             was_read,
             pool,
@@ -181,7 +185,40 @@ impl TenantDatabase {
     /// Whether it is still the database of the tenant.
     pub(super) fn is_current(&self) -> bool {
         let policy = self.tenant.policy();
-        policy.status != TenantStatus::Removed && policy.database() == Some(&self.spec)
+        policy.status != TenantStatus::Removed && policy.database().is_some_and(|spec| self.serves(spec))
+    }
+
+    /// Whether it is what `spec` says, or takes over the password of that: not while it cannot be used, because the present one may
+    /// be the reason.
+    pub(super) fn serves(&self, spec: &Arc<DatabaseSpec>) -> bool {
+        let present = self.present_spec();
+        Arc::ptr_eq(&present, spec)
+            || present == *spec
+            || (self.state() == DatabaseState::Ready && present.is_same_but_for_the_password(spec))
+    }
+
+    /// How it is connected to: the specification, with the password in use.
+    pub(super) fn present_spec(&self) -> Arc<DatabaseSpec> {
+        self.present_spec.load_full()
+    }
+
+    /// What the tenant specifies by now, if that is another password.
+    pub(super) fn new_password(&self) -> Option<Arc<DatabaseSpec>> {
+        let (policy, present) = (self.tenant.policy(), self.present_spec());
+        let specified = policy.database().filter(|spec| ***spec != *present)?;
+        specified.is_same_but_for_the_password(&present).then(|| Arc::clone(specified))
+    }
+
+    /// Uses the password of `spec` for new connections. Those that exist stay.
+    ///
+    /// # Errors
+    /// If its URL is none of PostgreSQL.
+    pub(super) fn use_password_of(&self, spec: Arc<DatabaseSpec>) -> Result<(), DatabaseFailure> {
+        let options = options(&spec)?.application_name(POOL_NAME);
+        self.recheck_pool.set_connect_options(options.clone());
+        self.pool.set_connect_options(options);
+        self.present_spec.store(spec);
+        Ok(())
     }
 
     /// Notes that a client uses it.
@@ -330,7 +367,7 @@ impl TenantDatabase {
     /// # Errors
     /// When the database cannot be connected to in time.
     pub(super) async fn connect(&self, name: &str) -> Result<PgConnection, DatabaseFailure> {
-        connect(&self.spec, name).await
+        connect(&self.present_spec(), name).await
     }
 
     /// Closes all connections, once what is being asked has been answered.

@@ -47,7 +47,7 @@ impl Databases {
         };
         if let Some(database) = self.get(&tenant.id)
             && Arc::ptr_eq(&database.tenant, tenant)
-            && (Arc::ptr_eq(&database.spec, spec) || database.spec == *spec)
+            && database.serves(spec)
         {
             return database.note_use();
         }
@@ -111,7 +111,7 @@ impl Databases {
         let mut in_use = self.in_use.write();
         let other = in_use.get(&tenant.id);
         if let Some(other) = other {
-            let is_of_tenant = Arc::ptr_eq(&other.tenant, tenant) && other.spec == *spec;
+            let is_of_tenant = Arc::ptr_eq(&other.tenant, tenant) && other.serves(spec);
             if is_of_tenant && !other.stop.is_cancelled() {
                 return other.note_use();
             }

@@ -50,7 +50,7 @@ impl DurableChanges {
         let is_same = present.is_some_and(|present| {
             let suffixes = (&present.usage.slot_suffix, &database.spec.usage.slot_suffix);
             present.resume_wait.is_some()
-                && present.address == database.spec.address
+                && present.address.is_same_login(&database.spec.address)
                 && suffixes.0 == suffixes.1
         });
         match is_same {

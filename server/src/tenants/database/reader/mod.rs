@@ -241,8 +241,11 @@ impl<S: LogStream> Reader<S> {
         let prerequisites = prepared.unwrap_or_else(|_elapsed| Err(too_long().into()))?;
         self.oid = prerequisites.oid;
         let names = (&self.names, S::APPLICATION_NAME);
-        let options =
-            options::of(&self.database.spec, names, (prerequisites.publications, prerequisites.source))?;
+        let options = options::of(
+            &self.database.present_spec(),
+            names,
+            (prerequisites.publications, prerequisites.source),
+        )?;
         tokio::select! {
             session = LogSession::open(&options) => Ok(session?),
             never = self.note_slot_wait() => match never {},
