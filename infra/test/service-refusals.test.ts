@@ -17,6 +17,7 @@ const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] 
   ['a secret in the file', { config: '[auth]\njwt_secret = "x"\n' }, /^config has no secrets/],
   ['a public address without TLS', { publicUrl: 'ws://realtime.example.com' }, /^publicUrl begins with wss:/],
   ['a secret instead of its name', { jwtSecretArn: 'a-secret-of-more-than-thirty-two-bytes' }, /^jwtSecretArn is the whole ARN of a secret/],
+  ['a key instead of the name of its secret', { previousEncryptionKeyArn: '0123456789abcdef0123456789abcdef' }, /^previousEncryptionKeyArn is the whole ARN/],
   ['a secret without the end of its ARN', { jwtSecretArn: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:given' }, /^jwtSecretArn is the whole ARN/],
   [
     'another secret than that of the first region',

@@ -67,6 +67,23 @@ test('a task can read its secrets, and not the password of the owner of the data
   assert.equal(statement('task', 'Secrets').Resource.length, 5);
 });
 
+test('while the key of stored secrets is rotated, servers and `store rekey` have the one before', () => {
+  const rotating = service({ previousEncryptionKeyArn: secret('previous') });
+  const value = (from: string, name: string) =>
+    JSON.stringify(container(rotating, from).Environment.find(({ Name }: any) => Name === name).Value);
+  assert.match(value('server', 'REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY_FILE'), /previous-encryption-key/);
+  assert.ok(value('settings', 'SECRETS').includes(`previous-encryption-key ${secret('previous')}`));
+  const injected = container(rotating, 'migrate').Secrets;
+  assert.deepEqual(injected.at(-1), { Name: 'REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY', ValueFrom: secret('previous') });
+  assert.ok(JSON.stringify(statement('task', 'Secrets', rotating).Resource).includes(secret('previous')));
+  assert.ok(!JSON.stringify(template.toJSON()).includes('PREVIOUS_ENCRYPTION_KEY'));
+});
+
+test('a rotated password reaches running tasks within a minute', () => {
+  const seconds = (name: string) => Number(container(template, 'settings').Environment.find(({ Name }: any) => Name === name).Value);
+  assert.ok(seconds('INTERVAL') + seconds('SECRETS_INTERVAL') <= 60);
+});
+
 test('tables are made when there is a role, and a server starts when there are tables', () => {
   assert.deepEqual(container(template, 'migrate').DependsOn, [{ ContainerName: 'role', Condition: 'SUCCESS' }]);
   const [found] = Object.values(template.findResources('AWS::ECS::Service'));

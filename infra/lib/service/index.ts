@@ -55,6 +55,8 @@ export interface ServiceProps {
   readonly jwtSecretArn?: string | undefined;
   /** Of the service in another region, whose database and Redis this one uses as well. Its secrets are used, and it migrates the database. */
   readonly home?: ServiceSecrets;
+  /** The secret with the key that encrypted the secrets of stored tenants before, while it is rotated, by its whole ARN. */
+  readonly previousEncryptionKeyArn?: string | undefined;
   /** CPU of a task, in units of which 1,024 are one processor. */
   readonly cpu?: number;
   /** Memory of a task in MiB, of which 256 are for the container that fetches settings. */
@@ -71,7 +73,7 @@ export interface ServiceProps {
   readonly namespace?: string;
   /** Seconds between two requests for config.toml. Each is a start of the AWS CLI, about a second of CPU. */
   readonly settingsInterval?: number;
-  /** Seconds between two requests for the secrets, which go with a request for config.toml. */
+  /** Seconds between two requests for the secrets, which go with a request for config.toml. Each is a start of the AWS CLI as well. */
   readonly secretsInterval?: number;
   /** An image with the AWS CLI, curl and a shell. */
   readonly settingsImage?: string;

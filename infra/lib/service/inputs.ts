@@ -4,7 +4,7 @@ import { refuseUnless, validName, validRetention } from '../valid';
 import { checkConfig } from './config';
 import type { ServiceProps } from './index';
 
-type Optional = 'jwtSecretArn' | 'home' | 'kmsKey';
+type Optional = 'jwtSecretArn' | 'previousEncryptionKeyArn' | 'home' | 'kmsKey';
 
 /** Every value of a service: what is given, and the defaults of the rest. */
 export type ServiceValues = Required<Omit<ServiceProps, Optional>> & Pick<ServiceProps, Optional>;
@@ -31,7 +31,7 @@ export function resolve(given: ServiceProps, region: string): ServiceValues {
     pingInterval: 30,
     namespace: 'Realtime',
     settingsInterval: 30,
-    secretsInterval: 120,
+    secretsInterval: 30,
     settingsImage: 'public.ecr.aws/aws-cli/aws-cli:2.31.29',
     psqlImage: 'public.ecr.aws/docker/library/postgres:17-alpine',
     databaseCaUrl: 'https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem',
@@ -43,6 +43,8 @@ export function resolve(given: ServiceProps, region: string): ServiceValues {
   validRetention(props.logRetentionDays);
   checkVersion(props);
   checkJwtSecret(props, region);
+  // The secrets of a service with a home are in the region of that.
+  if (!props.home) checkSecret('previousEncryptionKeyArn', props.previousEncryptionKeyArn, region);
   checkConfig(props);
   checkNetwork(props);
   checkSize(props);
@@ -60,16 +62,21 @@ function checkVersion({ image }: ServiceValues): void {
 function checkJwtSecret({ jwtSecretArn, home }: ServiceValues, region: string): void {
   if (jwtSecretArn === undefined) return;
   refuseUnless(!home, 'jwtSecretArn belongs to the service of the other region: home has it.');
-  if (Token.isUnresolved(jwtSecretArn)) return;
-  const found = /^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$/.exec(jwtSecretArn);
+  checkSecret('jwtSecretArn', jwtSecretArn, region);
+}
+
+/** Whether this is the ARN of a secret that tasks can fetch. */
+function checkSecret(name: string, arn: string | undefined, region: string): void {
+  if (arn === undefined || Token.isUnresolved(arn)) return;
+  const found = /^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]+):[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$/.exec(arn);
   refuseUnless(
     found !== null,
-    'jwtSecretArn is the whole ARN of a secret in Secrets Manager, with the hyphen and the six characters at its end: IAM allows no other. The secret itself does not belong here.',
+    `${name} is the whole ARN of a secret in Secrets Manager, with the hyphen and the six characters at its end: IAM allows no other. The secret itself does not belong here.`,
   );
   // Tasks fetch all secrets with one request, which one region answers.
   refuseUnless(
     Token.isUnresolved(region) || found[1] === region,
-    `jwtSecretArn is of the region of the service, ${region}: a secret of another one is replicated to it, and its replica has an ARN there.`,
+    `${name} is of the region of the service, ${region}: a secret of another one is replicated to it, and its replica has an ARN there.`,
   );
 }
 

@@ -40,7 +40,7 @@ export class Migration extends Construct {
       new PolicyStatement({
         sid: 'Secrets',
         actions: ['secretsmanager:GetSecretValue'],
-        resources: [service.database.ownerPasswordArn, service.database.passwordArn, secrets.home.encryptionKeyArn],
+        resources: [service.database.ownerPasswordArn, service.database.passwordArn, secrets.home.encryptionKeyArn, ...previousKey(service)],
       }),
       ...keyStatements(service),
     ]);
@@ -139,6 +139,11 @@ function databaseRole({ service, logGroup }: MigrationProps): Container {
   };
 }
 
+/** While the key is rotated, the one before, which `store rekey` reads with. */
+function previousKey({ previousEncryptionKeyArn }: ServiceValues): string[] {
+  return previousEncryptionKeyArn ? [previousEncryptionKeyArn] : [];
+}
+
 function tables({ service, secrets, logGroup }: MigrationProps): Container {
   return {
     ...confined,
@@ -151,6 +156,7 @@ function tables({ service, secrets, logGroup }: MigrationProps): Container {
     secrets: [
       { name: 'DB_PASSWORD', valueFrom: service.database.passwordArn },
       { name: 'DB_ENC_KEY_GCM', valueFrom: secrets.home.encryptionKeyArn },
+      ...previousKey(service).map((valueFrom) => ({ name: 'REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY', valueFrom })),
     ],
     dependsOn: [{ containerName: 'role', condition: 'SUCCESS' }],
     logConfiguration: logged(logGroup, 'migrate'),

@@ -36,6 +36,7 @@ export class Secrets extends Construct {
         arn: redis.passwordArn,
         around: [`rediss://${redis.user}:`, `@${redis.host}:${Tokenization.stringifyNumber(redis.port)}`],
       },
+      ...(props.previousEncryptionKeyArn ? [{ name: 'previous-encryption-key', arn: props.previousEncryptionKeyArn }] : []),
     ];
   }
 

@@ -159,6 +159,7 @@ function serverEnvironment(service: ServiceValues, region: string): Record<strin
     REALTIME__TELEMETRY__LOG_FORMAT: 'json',
     REALTIME__TELEMETRY__LOG_HEALTH_CHECKS: 'false',
     ...(service.clientsAreHidden && { REALTIME__SERVER__UNLIMITED_ADDRESSES: '0.0.0.0/0' }),
+    ...(service.previousEncryptionKeyArn && { REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY_FILE: `${FOLDER}/previous-encryption-key` }),
   };
 }
 

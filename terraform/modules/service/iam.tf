@@ -134,11 +134,11 @@ data "aws_iam_policy_document" "migration" {
   statement {
     sid     = "Secrets"
     actions = ["secretsmanager:GetSecretValue"]
-    resources = [
+    resources = concat([
       var.database.owner_password_arn,
       var.database.password_arn,
       local.encryption_key_arn,
-    ]
+    ], var.previous_encryption_key[*].arn)
   }
 
   dynamic "statement" {

@@ -43,10 +43,10 @@ locals {
     user        = local.user
     command     = ["migrate"]
     environment = [for name, value in local.database_environment : { name = name, value = value }]
-    secrets = [
+    secrets = concat([
       { name = "DB_PASSWORD", valueFrom = var.database.password_arn },
       { name = "DB_ENC_KEY_GCM", valueFrom = local.encryption_key_arn },
-    ]
+    ], [for secret in var.previous_encryption_key[*] : { name = "REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY", valueFrom = secret.arn }])
     dependsOn        = [{ containerName = "role", condition = "SUCCESS" }]
     logConfiguration = local.logs.migrate
     mountPoints = [

@@ -7,13 +7,15 @@ locals {
   operators_secret_arn = try(var.home.operators_secret_arn, one(aws_secretsmanager_secret.operators[*].arn))
   encryption_key_arn   = try(var.home.encryption_key_arn, one(aws_secretsmanager_secret.encryption_key[*].arn))
   # File below /run/realtime → the secret, and what the file has before and after it (settings.sh).
-  secret_files = {
+  secret_files = merge({
     jwt               = { arn = local.jwt_secret_arn, around = [] }
     operators         = { arn = local.operators_secret_arn, around = [] }
     encryption-key    = { arn = local.encryption_key_arn, around = [] }
     database-password = { arn = var.database.password_arn, around = [] }
     redis-url         = { arn = var.redis.password_arn, around = ["rediss://${var.redis.user}:", "@${var.redis.host}:${var.redis.port}"] }
-  }
+    }, {
+    for secret in var.previous_encryption_key[*] : "previous-encryption-key" => { arn = secret.arn, around = [] }
+  })
 }
 
 data "aws_secretsmanager_random_password" "jwt" {

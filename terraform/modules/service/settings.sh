@@ -5,8 +5,7 @@
 # it. What cannot be fetched stays as it is, and is fetched again after the interval. After the first complete round there is a
 # file `complete`, for which the server waits.
 #
-# Each start of the AWS CLI takes about a second of CPU, of which a small task has half. So all secrets are one request, and are
-# fetched less often than the settings.
+# Each start of the AWS CLI takes about a second of CPU, of which a small task has half. So all secrets are one request.
 set -u
 umask 022
 trap 'exit 0' TERM INT

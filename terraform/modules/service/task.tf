@@ -63,7 +63,8 @@ locals {
     REALTIME__TELEMETRY__CLOUDWATCH__REGION     = data.aws_region.current.region
     REALTIME__TELEMETRY__LOG_FORMAT             = "json"
     REALTIME__TELEMETRY__LOG_HEALTH_CHECKS      = "false"
-    }, var.clients_are_hidden ? { REALTIME__SERVER__UNLIMITED_ADDRESSES = "0.0.0.0/0" } : {}
+    }, var.clients_are_hidden ? { REALTIME__SERVER__UNLIMITED_ADDRESSES = "0.0.0.0/0" } : {},
+    var.previous_encryption_key == null ? {} : { REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY_FILE = "${local.folder}/previous-encryption-key" }
   )
 
   settings_environment = {

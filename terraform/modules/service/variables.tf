@@ -130,6 +130,20 @@ variable "home" {
   }
 }
 
+variable "previous_encryption_key" {
+  description = "The secret with the key that encrypted the secrets of stored tenants before, while it is rotated, by its whole ARN: `{ arn = … }`."
+  type        = object({ arn = string })
+  default     = null
+  validation {
+    condition     = var.previous_encryption_key == null || can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", var.previous_encryption_key.arn))
+    error_message = "previous_encryption_key.arn is the whole ARN of a secret in Secrets Manager, with the hyphen and the six characters at its end: IAM allows no other. The key itself does not belong here."
+  }
+  validation {
+    condition     = try(split(":", var.previous_encryption_key.arn)[3] == split(":", var.database.password_arn)[3], true)
+    error_message = "previous_encryption_key.arn is of the region of the other secrets: a task asks one region for all of them."
+  }
+}
+
 variable "cpu" {
   description = "CPU of a task, in units of which 1,024 are one processor."
   type        = number
@@ -217,9 +231,9 @@ variable "settings_interval" {
 }
 
 variable "secrets_interval" {
-  description = "Seconds between two looks at the secrets, at the next look at config.toml."
+  description = "Seconds between two looks at the secrets, at the next look at config.toml. Each is a start of the AWS CLI as well."
   type        = number
-  default     = 120
+  default     = 30
   validation {
     condition     = var.secrets_interval >= 30 && var.secrets_interval <= 3600
     error_message = "secrets_interval is from 30 to 3600 seconds."

@@ -81,6 +81,39 @@ run "containers" {
   }
 }
 
+run "rotation" {
+  command = plan
+  variables {
+    previous_encryption_key = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:previous-AbCdEf" }
+  }
+
+  assert {
+    condition     = { for each in jsondecode(aws_ecs_task_definition.server.container_definitions)[0].environment : each.name => each.value }["REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY_FILE"] == "/run/realtime/previous-encryption-key"
+    error_message = "The server does not read what the previous key has encrypted."
+  }
+  assert {
+    condition     = contains(split("\n", { for each in jsondecode(aws_ecs_task_definition.server.container_definitions)[1].environment : each.name => each.value }["SECRETS"]), "previous-encryption-key arn:aws:secretsmanager:eu-central-1:123456789012:secret:previous-AbCdEf")
+    error_message = "The previous key is not fetched."
+  }
+  assert {
+    condition     = contains(jsondecode(aws_ecs_task_definition.migration[0].container_definitions)[1].secrets, { name = "REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY", valueFrom = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:previous-AbCdEf" })
+    error_message = "`store rekey` does not have the previous key."
+  }
+}
+
+run "without_rotation" {
+  command = plan
+
+  assert {
+    condition     = !strcontains(aws_ecs_task_definition.server.container_definitions, "previous") && !strcontains(aws_ecs_task_definition.server.container_definitions, "PREVIOUS") && !strcontains(aws_ecs_task_definition.migration[0].container_definitions, "PREVIOUS")
+    error_message = "A previous key is expected that was not given."
+  }
+  assert {
+    condition     = tonumber({ for each in jsondecode(aws_ecs_task_definition.server.container_definitions)[1].environment : each.name => each.value }["SECRETS_INTERVAL"]) + tonumber({ for each in jsondecode(aws_ecs_task_definition.server.container_definitions)[1].environment : each.name => each.value }["INTERVAL"]) <= 60
+    error_message = "A rotated password takes more than a minute to reach running tasks."
+  }
+}
+
 run "network" {
   command = plan
 

@@ -39,6 +39,14 @@ run "a_name_with_capitals_is_refused" {
   expect_failures = [var.name]
 }
 
+run "a_previous_key_in_the_place_of_its_arn_is_refused" {
+  command = plan
+  variables {
+    previous_encryption_key = { arn = "0123456789abcdef0123456789abcdef" }
+  }
+  expect_failures = [var.previous_encryption_key]
+}
+
 run "one_subnet_is_refused" {
   command = plan
   variables {
