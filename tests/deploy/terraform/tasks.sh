@@ -68,6 +68,11 @@ is_ready() {
     curl --silent --fail --max-time 2 "http://127.0.0.1:909$(($1 - 1))/readyz" | tee /dev/stderr | grep --invert-match degraded
 }
 
+# is_degraded NUMBER PART: without the other nodes, or without the store.
+is_degraded() {
+    curl --silent --max-time 2 "http://127.0.0.1:909$(($1 - 1))/readyz" | tee /dev/stderr | grep "$2"
+}
+
 is_connected() {
     is_ready 1 && is_ready 2
 }
