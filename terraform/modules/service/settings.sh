@@ -15,7 +15,7 @@ unit=$(printf '\037')
 record=$(printf '\036')
 # The secrets, and after them the errors.
 # shellcheck disable=SC2016  # The backquotes are those of JMESPath.
-query='join(`""`, [join(`""`, SecretValues[].join(`""`, [ARN, `"\u001f"`, SecretString, `"\u001e"`])), to_string(Errors)])'
+query='join(`""`, [join(`""`, SecretValues[].join(`""`, [ARN, `"\u001f"`, SecretString || `""`, `"\u001e"`])), to_string(Errors)])'
 
 # place FILE: takes what was fetched, if it differs from what is there.
 place() {
@@ -43,8 +43,13 @@ secrets() {
             echo "$file cannot be fetched: ${received##*"$record"}" >&2
             exit 1
         fi
-        printf '%s%s%s\n' "$before" "$(printf '%s' "${secret%%"$record"*}")" "$after" >"$FOLDER/.fetched"
-        place "$file" || exit 1
+        # Without the line breaks at its end.
+        secret=$(printf '%s' "${secret%%"$record"*}")
+        if [ -z "$secret" ]; then
+            echo "$file has no text in Secrets Manager, and stays as it is" >&2
+            exit 1
+        fi
+        printf '%s%s%s\n' "$before" "$secret" "$after" >"$FOLDER/.fetched" && place "$file" || exit 1
     done
 }
 
@@ -62,7 +67,12 @@ due_secrets() {
 
 due=0
 while true; do
-    settings && due_secrets && certificates && touch "$FOLDER/complete"
+    # Each is fetched whatever becomes of the others.
+    missing=false
+    for part in settings due_secrets certificates; do
+        "$part" || missing=true
+    done
+    "$missing" || touch "$FOLDER/complete"
     sleep "$INTERVAL" &
     wait $!
 done
