@@ -98,10 +98,20 @@ pub fn command(folder: &Path, variables: &[(&str, &str)]) -> Command {
     ManagedServer::command(env!("CARGO_BIN_EXE_realtime-server"), folder, &more)
 }
 
-/// Ends the connections of the nodes to a database that wait for a query.
+/// Ends the connections of the nodes to a database that wait for a query. Those that are used now, for example to read what a call
+/// has changed, are waited for, because a connection may also end between the check of it and the query.
 pub fn end_connections(postgres: &Postgres) {
     postgres.sql(
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+        "DO $$ BEGIN
+             FOR attempt IN 1..500 LOOP
+                 PERFORM pg_stat_clear_snapshot();
+                 EXIT WHEN NOT EXISTS (SELECT FROM pg_stat_activity
+                     WHERE datname = current_database() AND application_name = 'supabase_mt_realtime'
+                     AND (state <> 'idle' OR state_change > clock_timestamp() - interval '50 ms'));
+                 PERFORM pg_sleep(0.01);
+             END LOOP;
+         END $$;
+         SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
          WHERE datname = current_database() AND application_name = 'supabase_mt_realtime'
          AND state = 'idle'",
     );
