@@ -1,26 +1,13 @@
 /** What config.toml must not have in it: secrets, because it is in the template, and settings that contradict other properties. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { refuseUnless } from '../valid';
 import type { ServiceValues } from './inputs';
 
-/** Keys of settings that are secrets, or lists of them (`x-secret` in config/schema.json). */
-const SECRETS = [
-  'db_password',
-  'encryption_key',
-  'jwt_secret',
-  'jwt_secrets',
-  'legacy_encryption_key',
-  'metrics_jwt_secret',
-  'metrics_token_blocklist',
-  'password',
-  'previous_encryption_key',
-  'redis_url',
-  'token_blocklist',
-];
-
-/** The first is the name of tables as well, which have no text. */
-const SECRET_TEXTS = ['auth', 'headers'];
-
-const LIMITS_PER_ADDRESS = ['max_connections_per_address', 'max_sockets_per_address', 'max_unverified_requests_per_second'];
+/** Those of terraform/. Tables have the names of `secret_texts` as well, and no text. */
+const REFUSED: Record<'secrets' | 'secret_texts' | 'limits_per_address', string[]> = JSON.parse(
+  readFileSync(join(__dirname, '../../../terraform/modules/service/refused-keys.json'), 'utf8'),
+);
 
 /** Addresses and sets of keys, which may have a secret in them: a password before the host, and a key that signs as well as verifies. */
 const SECRETS_IN_VALUES = [/^[^#\n]*:\/\/[^\s\/"'@:]*:[^\s\/"'@]+@/m, /^[^#\n]*\bkty\W{1,12}oct\b/m];
@@ -31,13 +18,13 @@ export function checkConfig({ config, clientsAreHidden }: ServiceValues): void {
     config.length > 0 && Buffer.byteLength(config) <= 100_000,
     'config is the text of a file of at most 100,000 bytes. An empty one is refused by the server.',
   );
-  const secrets = [assignment(SECRETS), assignment(SECRET_TEXTS, `[ \\t]*["']`), ...SECRETS_IN_VALUES];
+  const secrets = [assignment(REFUSED.secrets), assignment(REFUSED.secret_texts, `[ \\t]*["']`), ...SECRETS_IN_VALUES];
   refuseUnless(
     !secrets.some((secret) => secret.test(config)),
     'config has no secrets, because it is in the template: they are in Secrets Manager.',
   );
   refuseUnless(
-    !clientsAreHidden || !assignment(LIMITS_PER_ADDRESS).test(config),
+    !clientsAreHidden || !assignment(REFUSED.limits_per_address).test(config),
     'config has a limit per address, which would be one of all clients together while their addresses are hidden.',
   );
 }

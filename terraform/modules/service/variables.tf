@@ -38,7 +38,7 @@ variable "config" {
     error_message = "config is the text of a file: file(\"config.toml\"). An empty one is refused by the server."
   }
   validation {
-    condition     = !can(regex("(?m)^\\s*(jwt_secret|jwt_secrets|password|encryption_key|redis_url)\\s*=", var.config))
+    condition     = !anytrue([for secret in local.secrets_in_config : can(regex(secret, var.config))])
     error_message = "config has no secrets, because it is in the state: they are in Secrets Manager."
   }
 }
@@ -71,7 +71,7 @@ variable "clients_are_hidden" {
   type        = bool
   default     = false
   validation {
-    condition     = !var.clients_are_hidden || !can(regex("(?m)^\\s*(max_connections_per_address|max_sockets_per_address|max_unverified_requests_per_second)\\s*=", var.config))
+    condition     = !var.clients_are_hidden || !can(regex(local.limit_per_address_in_config, var.config))
     error_message = "config has a limit per address, which would be one of all clients together while their addresses are hidden."
   }
 }

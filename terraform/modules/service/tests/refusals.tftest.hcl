@@ -87,6 +87,30 @@ run "a_secret_in_the_file_is_refused" {
   expect_failures = [var.config]
 }
 
+run "a_secret_under_a_dotted_key_is_refused" {
+  command = plan
+  variables {
+    config = "tenants.acme.auth.jwt_secret = \"x\"\n"
+  }
+  expect_failures = [var.config]
+}
+
+run "a_secret_in_an_inline_table_is_refused" {
+  command = plan
+  variables {
+    config = "auth = { leeway = \"5s\", \"metrics_jwt_secret\" = \"x\" }\n"
+  }
+  expect_failures = [var.config]
+}
+
+run "a_password_in_an_address_is_refused" {
+  command = plan
+  variables {
+    config = "[telemetry.push]\nurl = \"https://ann:secret@metrics.example\"\n"
+  }
+  expect_failures = [var.config]
+}
+
 run "a_public_address_without_tls_is_refused" {
   command = plan
   variables {
