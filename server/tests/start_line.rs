@@ -117,7 +117,7 @@ fn the_line_about_pushed_metrics_and_those_about_its_failures_have_no_secret() {
         ("REALTIME__TELEMETRY__LOG_LEVEL", "trace"),
     ]);
     let server = ServerProcess::start(command);
-    let address = "http://…@127.0.0.1:1/import?…";
+    let address = "http://…@127.0.0.1:1/…";
     server.log_line(&format!("Pushing metrics to {address} every 100ms"));
     let line = server.log_line("MetricsPusherFailed");
     assert!(line.contains(&format!("could not be pushed to {address}: the request failed: ")), "{line}");
