@@ -28,11 +28,28 @@ impl Postgres {
     /// # Panics
     /// As there.
     pub fn decoding_standby(&self) -> Option<Postgres> {
-        if self.sql("SELECT current_setting('server_version_num')::int < 160000") == "t" {
+        if !self.standbys_decode() {
             println!("SKIPPED: a standby that decodes the log: the server is older than PostgreSQL 16");
             return None;
         }
         Some(self.standby())
+    }
+
+    /// As [`standby`](Self::standby), which refuses to decode the log, as a reader of Aurora does. `None` for versions whose standbys
+    /// decode it: there, making a slot waits until the primary writes what transactions it runs.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn standby_without_decoding(&self) -> Option<Postgres> {
+        if self.standbys_decode() {
+            println!("SKIPPED: a standby that does not decode the log: the server is PostgreSQL 16 or later");
+            return None;
+        }
+        Some(self.standby())
+    }
+
+    fn standbys_decode(&self) -> bool {
+        self.sql("SELECT current_setting('server_version_num')::int >= 160000") == "t"
     }
 
     /// Makes this standby a primary, with all that `primary` has. Sessions of `primary` stay open, and are read-only from now on, as
