@@ -53,6 +53,11 @@ test('the server starts when its settings are there, and cannot change them', ()
   assert.equal(server.MountPoints[0].ReadOnly, true);
 });
 
+test('what fetches settings is started again when it ends, from a minute after its start on', () => {
+  const { Essential, RestartPolicy } = container(template, 'settings');
+  assert.deepEqual([Essential, RestartPolicy], [false, { Enabled: true, RestartAttemptPeriod: 60 }]);
+});
+
 test('secrets of a server are files, so that they can be rotated while it runs', () => {
   assert.equal(container(template, 'server').Secrets, undefined);
   const { Value } = container(template, 'settings').Environment.find(({ Name }: any) => Name === 'SECRETS');

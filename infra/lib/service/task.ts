@@ -168,9 +168,10 @@ function settings({ service, secrets, logGroup, bucket }: TaskProps): Container 
     ...confined,
     name: 'settings',
     image: service.settingsImage,
-    // When it ends it is started again, and the server goes on with the settings that it has.
+    // When it ends after a minute or more, it is started again, and the server goes on with the settings that it has. A minute is the
+    // least that ECS accepts. By default it is five, within which a container that ends stays away for as long as the task lives.
     essential: false,
-    restartPolicy: { enabled: true },
+    restartPolicy: { enabled: true, restartAttemptPeriod: 60 },
     memory: SETTINGS_MEMORY,
     // The folder belongs to root. Without capabilities that is no other right here.
     user: '0:0',

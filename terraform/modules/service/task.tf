@@ -104,9 +104,10 @@ locals {
   settings = merge(local.confined, {
     name  = "settings"
     image = var.settings_image
-    # When it ends it is started again, and the server goes on with the settings that it has.
+    # When it ends after a minute or more, it is started again, and the server goes on with the settings that it has. A minute is the
+    # least that ECS accepts. By default it is five, within which a container that ends stays away for as long as the task lives.
     essential     = false
-    restartPolicy = { enabled = true }
+    restartPolicy = { enabled = true, restartAttemptPeriod = 60 }
     memory        = local.settings_memory
     # The folder belongs to root. Without capabilities that is no other right here.
     user             = "0:0"

@@ -79,6 +79,10 @@ run "containers" {
     condition     = jsondecode(aws_ecs_task_definition.migration[0].container_definitions)[1].dependsOn == [{ containerName = "role", condition = "SUCCESS" }]
     error_message = "Tables are made before there is a role."
   }
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.server.container_definitions)[1].restartPolicy == { enabled = true, restartAttemptPeriod = 60 }
+    error_message = "What fetches settings stays away when it ends soon after its start."
+  }
 }
 
 run "rotation" {
