@@ -11,10 +11,14 @@ export interface Answer {
 
 type LambdaHandler = (event: any, context: { getRemainingTimeInMillis: () => number }) => Promise<void>;
 
-/** What CloudFormation is answered to the request. It takes the answer after it has refused it as often as said. */
-export async function answered(handler: LambdaHandler, event: object, { remaining = 900_000, refusals = 0 } = {}): Promise<Answer> {
+/**
+ * What CloudFormation is answered to the request. It takes the answer after it has refused it as often as said. Each
+ * question for the time that remains has the next of these, the last of them again and again.
+ */
+export async function answered(handler: LambdaHandler, event: object, { remaining = [900_000], refusals = 0 } = {}): Promise<Answer> {
   const bodies: string[] = [];
   let refused = 0;
+  const times = [...remaining];
   const cloudFormation = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -30,7 +34,7 @@ export async function answered(handler: LambdaHandler, event: object, { remainin
   const { port } = cloudFormation.address() as AddressInfo;
   const common = { StackId: 'stack', RequestId: 'request', LogicalResourceId: 'Resource', ResponseURL: `http://127.0.0.1:${port}/` };
   try {
-    await quietly(() => handler({ ...common, ...event }, { getRemainingTimeInMillis: () => remaining }));
+    await quietly(() => handler({ ...common, ...event }, { getRemainingTimeInMillis: () => (times.length > 1 ? times.shift() : times[0]) ?? 0 }));
   } finally {
     cloudFormation.close();
     cloudFormation.closeAllConnections();

@@ -81,10 +81,25 @@ test('a request that AWS refuses is a failure, and its text can be shown by Clou
 
 test('a task that does not end in time is stopped, and a failure', async () => {
   const { handler, ecs } = made({ describeTasks: [running] });
-  const { Status, Reason } = await answered(handler, created, { remaining: 30_000 });
+  const { Status, Reason } = await answered(handler, created, { remaining: [30_000] });
   assert.equal(Status, 'FAILED');
   assert.match(Reason, /has not ended/);
   assert.deepEqual(ecs.calls.map(([operation]) => operation), ['runTask', 'stopTask']);
+});
+
+test('a request for the state that fails is sent again', async () => {
+  const { handler, ecs, pauses } = made({ describeTasks: [running, new Error('Rate exceeded'), ended(0, 0)] });
+  assert.equal((await answered(handler, created)).Status, 'SUCCESS');
+  assert.equal(pauses.length, 2);
+  assert.ok(ecs.calls.every(([operation]) => operation !== 'stopTask'));
+});
+
+test('a task whose state stays unknown is stopped, and a failure', async () => {
+  const { handler, ecs } = made({ describeTasks: [running, new Error('Rate exceeded')] });
+  const { Status, Reason } = await answered(handler, created, { remaining: [900_000, 800_000, 30_000] });
+  assert.equal(Status, 'FAILED');
+  assert.match(Reason, /was stopped/);
+  assert.deepEqual(ecs.calls.map(([operation]) => operation), ['runTask', 'describeTasks', 'describeTasks', 'stopTask']);
 });
 
 test('nothing is run while the stack rolls back', async () => {

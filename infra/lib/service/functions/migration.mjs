@@ -36,10 +36,11 @@ export const migration = (ecs, cloudFormation, wait) =>
       const task = await start(ecs, event);
       console.log(`Migrating: ${task}`);
       while (context.getRemainingTimeInMillis() > RESERVE) {
-        const { tasks: [found] = [] } = await ecs.describeTasks({ cluster: Cluster, tasks: [task] });
+        const found = await state(ecs, Cluster, task);
         if (found?.lastStatus === 'STOPPED') return judge(found, LogGroup);
         await wait(INTERVAL);
       }
+      // Also when its state is unknown: the next deployment would run another one beside it.
       await ecs.stopTask({ cluster: Cluster, task, reason: 'The migration has not ended in the time that a deployment has for it.' });
       throw new Error(`The migration has not ended in the time that it has, and was stopped. Its log is in the log group ${LogGroup}.`);
     },
@@ -70,6 +71,23 @@ async function start(ecs, { RequestId, ResourceProperties: { Cluster, TaskDefini
   });
   if (!task?.taskArn) throw new Error(`ECS has not started the migration: ${failure?.reason ?? 'without a reason'}.`);
   return task.taskArn;
+}
+
+/**
+ * The task, unless ECS does not know it yet, or does not answer: the next request may have its state, and the task goes on meanwhile.
+ *
+ * @param {Tasks} ecs
+ * @param {string} cluster
+ * @param {string} task
+ */
+async function state(ecs, cluster, task) {
+  try {
+    const { tasks: [found] = [] } = await ecs.describeTasks({ cluster, tasks: [task] });
+    return found;
+  } catch (error) {
+    console.error('The state of the migration is asked for again:', error);
+    return undefined;
+  }
 }
 
 /**
