@@ -32,7 +32,6 @@ const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] 
   ['pings that the load balancer does not wait for', { pingInterval: 350 }, /^pingInterval is below 120 seconds/],
   ['a namespace of AWS', { namespace: 'AWS/ECS' }, /^namespace does not begin with AWS/],
   ['requests all the time', { settingsInterval: 1 }, /^settingsInterval is from 5 to 600/],
-  ['requests for secrets all the time', { secretsInterval: 5 }, /^secretsInterval is from 30 to 3600/],
   ['certificates without TLS', { databaseCaUrl: 'http://example.com/ca.pem' }, /^databaseCaUrl begins with https/],
   ['a retention that does not exist', { logRetentionDays: 31 }, /^logRetentionDays is one of the periods/],
   [

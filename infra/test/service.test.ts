@@ -85,8 +85,9 @@ test('while the key of stored secrets is rotated, servers and `store rekey` have
 });
 
 test('a rotated password reaches running tasks within a minute', () => {
-  const seconds = (name: string) => Number(container(template, 'settings').Environment.find(({ Name }: any) => Name === name).Value);
-  assert.ok(seconds('INTERVAL') + seconds('SECRETS_INTERVAL') <= 60);
+  const { Value } = container(template, 'settings').Environment.find(({ Name }: any) => Name === 'INTERVAL');
+  // There is time for a request that fails.
+  assert.ok(2 * Number(Value) <= 60);
 });
 
 test('tables are made when there is a role, and a server starts when there are tables', () => {

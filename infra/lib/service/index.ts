@@ -71,10 +71,8 @@ export interface ServiceProps {
   readonly pingInterval?: number;
   /** Namespace of the metrics in CloudWatch. */
   readonly namespace?: string;
-  /** Seconds between two requests for config.toml. Each is a start of the AWS CLI, about a second of CPU. */
+  /** Seconds between two requests for config.toml and for the secrets. Each is a start of the AWS CLI, about a second of CPU. */
   readonly settingsInterval?: number;
-  /** Seconds between two requests for the secrets, which go with a request for config.toml. Each is a start of the AWS CLI as well. */
-  readonly secretsInterval?: number;
   /** An image with the AWS CLI, curl and a shell. */
   readonly settingsImage?: string;
   /** An image with psql 15 or later, wget and a shell. */
@@ -88,7 +86,6 @@ export interface ServiceProps {
   /** Days that log lines of the tasks are kept. */
   readonly logRetentionDays?: number;
 }
-
 
 export class Service extends Construct {
   /** The group of the tasks, from which database and cache accept connections. */

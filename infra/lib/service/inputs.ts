@@ -31,7 +31,6 @@ export function resolve(given: ServiceProps, region: string): ServiceValues {
     pingInterval: 30,
     namespace: 'Realtime',
     settingsInterval: 30,
-    secretsInterval: 30,
     settingsImage: 'public.ecr.aws/aws-cli/aws-cli:2.31.29',
     psqlImage: 'public.ecr.aws/docker/library/postgres:17-alpine',
     databaseCaUrl: 'https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem',
@@ -105,7 +104,7 @@ function checkSize({ cpu, memory, tasks, maxConnections }: ServiceValues): void 
   );
 }
 
-function checkTimes({ drain, pingInterval, namespace, settingsInterval, secretsInterval }: ServiceValues): void {
+function checkTimes({ drain, pingInterval, namespace, settingsInterval }: ServiceValues): void {
   refuseUnless(
     drain.delay + drain.timeout + drain.shutdown + 10 < 120,
     'drain is less than 110 seconds in all: Fargate ends a task 120 seconds after SIGTERM, and the server needs 10 after the drain.',
@@ -120,7 +119,6 @@ function checkTimes({ drain, pingInterval, namespace, settingsInterval, secretsI
   );
   refuseUnless(!namespace.startsWith('AWS/'), 'namespace does not begin with AWS/, where only AWS sends metrics.');
   refuseUnless(settingsInterval >= 5 && settingsInterval <= 600, 'settingsInterval is from 5 to 600 seconds.');
-  refuseUnless(secretsInterval >= 30 && secretsInterval <= 3600, 'secretsInterval is from 30 to 3600 seconds.');
 }
 
 /** MiB from one number of GiB to another. */

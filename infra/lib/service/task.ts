@@ -182,7 +182,6 @@ function settings({ service, secrets, logGroup, bucket }: TaskProps): Container 
       KEY,
       FOLDER,
       INTERVAL: String(service.settingsInterval),
-      SECRETS_INTERVAL: String(service.secretsInterval),
       SECRETS: secrets.files.map(({ name, arn, around = [] }) => [name, arn, ...around].join(' ')).join('\n'),
       CA_URL: service.databaseCaUrl,
     }),

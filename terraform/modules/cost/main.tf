@@ -36,7 +36,7 @@ locals {
 
   # Requests of all tasks in a month: metrics once a minute, secrets once in an interval.
   metric_requests = local.tasks * local.hours * 60
-  secret_requests = local.tasks * local.seconds / var.secrets_interval
+  secret_requests = local.tasks * local.seconds / var.settings_interval
 
   parts = {
     tasks         = local.tasks * local.hours * (local.size.task.cpu / 1024 * var.prices.vcpu_hour + local.size.task.memory / 1024 * var.prices.memory_gb_hour)

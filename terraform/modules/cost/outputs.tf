@@ -15,9 +15,9 @@ output "assumed" {
     gb     = local.gb
     nlcu   = local.nlcu
     counts = var.counts
-    # Seconds between two looks at the secrets.
-    secrets_interval = var.secrets_interval
-    date             = var.prices.date
-    region           = var.prices.region
+    # Seconds between two requests for the secrets.
+    settings_interval = var.settings_interval
+    date              = var.prices.date
+    region            = var.prices.region
   }
 }

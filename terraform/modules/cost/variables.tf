@@ -89,8 +89,8 @@ variable "log_gb_per_task" {
   default     = 1
 }
 
-variable "secrets_interval" {
-  description = "`secrets_interval` of the module `service`."
+variable "settings_interval" {
+  description = "`settings_interval` of the module `service`."
   type        = number
   default     = 30
 }

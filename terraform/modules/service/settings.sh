@@ -30,6 +30,25 @@ settings() {
     aws s3api get-object --bucket "$BUCKET" --key "$KEY" "$FOLDER/.fetched" >/dev/null && place config.toml
 }
 
+# text_of ARN: that of this secret among those received. The shell splits them, because to remove what is before it takes time by the
+# square of its length: a minute for 64 KiB.
+text_of() {
+    set -f
+    IFS=$record
+    for each in $received; do
+        case $each in
+        "$1$unit"*)
+            IFS=$unit
+            # shellcheck disable=SC2086  # It is split into the ARN and the text.
+            set -- $each
+            printf '%s' "${2-}"
+            return
+            ;;
+        esac
+    done
+    return 1
+}
+
 # A line of $SECRETS has a file, the ARN of a secret, and what is before and after it in the file: a password within an address.
 # All secrets are in one region, which may be another one than that of the task: the fourth part of an ARN.
 secrets() {
@@ -38,13 +57,11 @@ secrets() {
         --region "$(echo "$SECRETS" | head -n 1 | cut -d ' ' -f 2 | cut -d : -f 4)" \
         --secret-id-list $(echo "$SECRETS" | cut -d ' ' -f 2)) || return 1
     echo "$SECRETS" | while read -r file arn before after; do
-        secret=${received#*"$arn$unit"}
-        if [ "$secret" = "$received" ]; then
+        # Without the line breaks at its end.
+        if ! secret=$(text_of "$arn"); then
             echo "$file cannot be fetched: ${received##*"$record"}" >&2
             exit 1
         fi
-        # Without the line breaks at its end.
-        secret=$(printf '%s' "${secret%%"$record"*}")
         if [ -z "$secret" ]; then
             echo "$file has no text in Secrets Manager, and stays as it is" >&2
             exit 1
@@ -60,16 +77,10 @@ certificates() {
     }
 }
 
-# due_secrets: once in $SECRETS_INTERVAL seconds, and after the interval again if they were not fetched.
-due_secrets() {
-    [ "$(date +%s)" -lt "$due" ] || { secrets && due=$(($(date +%s) + SECRETS_INTERVAL)); }
-}
-
-due=0
 while true; do
     # Each is fetched whatever becomes of the others.
     missing=false
-    for part in settings due_secrets certificates; do
+    for part in settings secrets certificates; do
         "$part" || missing=true
     done
     "$missing" || touch "$FOLDER/complete"

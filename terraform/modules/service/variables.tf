@@ -221,22 +221,12 @@ variable "namespace" {
 }
 
 variable "settings_interval" {
-  description = "Seconds between two looks at config.toml. Each is a start of the AWS CLI, about a second of CPU."
+  description = "Seconds between two requests for config.toml and for the secrets. Each is a start of the AWS CLI, about a second of CPU."
   type        = number
   default     = 30
   validation {
     condition     = var.settings_interval >= 5 && var.settings_interval <= 600
     error_message = "settings_interval is from 5 to 600 seconds."
-  }
-}
-
-variable "secrets_interval" {
-  description = "Seconds between two looks at the secrets, at the next look at config.toml. Each is a start of the AWS CLI as well."
-  type        = number
-  default     = 30
-  validation {
-    condition     = var.secrets_interval >= 30 && var.secrets_interval <= 3600
-    error_message = "secrets_interval is from 30 to 3600 seconds."
   }
 }
 

@@ -215,14 +215,6 @@ run "looking_all_the_time_is_refused" {
   expect_failures = [var.settings_interval]
 }
 
-run "looking_at_secrets_all_the_time_is_refused" {
-  command = plan
-  variables {
-    secrets_interval = 5
-  }
-  expect_failures = [var.secrets_interval]
-}
-
 run "certificates_without_tls_are_refused" {
   command = plan
   variables {
