@@ -1,5 +1,5 @@
 # The key that encrypts database, cache, secrets and logs. Who may use it is decided by IAM of the account; CloudWatch Logs may, for
-# the log groups of this account.
+# the log groups of this account, and uses it when a group is made. So the key has its policy from its beginning.
 
 data "aws_caller_identity" "current" {}
 
@@ -9,6 +9,7 @@ resource "aws_kms_key" "this" {
   description             = "Everything that ${local.name} stores"
   enable_key_rotation     = true
   deletion_window_in_days = 30
+  policy                  = data.aws_iam_policy_document.key.json
 }
 
 resource "aws_kms_alias" "this" {
@@ -44,9 +45,4 @@ data "aws_iam_policy_document" "key" {
       values   = ["arn:${data.aws_partition.current.partition}:logs:${var.region}:${data.aws_caller_identity.current.account_id}:log-group:*"]
     }
   }
-}
-
-resource "aws_kms_key_policy" "this" {
-  key_id = aws_kms_key.this.key_id
-  policy = data.aws_iam_policy_document.key.json
 }

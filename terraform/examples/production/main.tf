@@ -85,8 +85,6 @@ module "service" {
   drain              = local.drain
   kms_key_arn        = aws_kms_key.this.arn
   log_retention_days = 90
-  # CloudWatch Logs uses the key when the log group is made.
-  depends_on = [aws_kms_key_policy.this]
 }
 
 module "observability" {

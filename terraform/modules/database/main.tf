@@ -48,6 +48,7 @@ resource "aws_rds_cluster" "this" {
   database_name                   = var.database_name
   master_username                 = "postgres"
   manage_master_user_password     = true
+  master_user_secret_kms_key_id   = var.kms_key_arn
   db_subnet_group_name            = aws_db_subnet_group.this.name
   vpc_security_group_ids          = [aws_security_group.this.id]
   db_cluster_parameter_group_name = aws_rds_cluster_parameter_group.this.name
@@ -70,16 +71,17 @@ resource "aws_rds_cluster" "this" {
 
 # The first one writes; another one takes over when it fails. They have the version of the cluster, which alone is upgraded.
 resource "aws_rds_cluster_instance" "this" {
-  count                        = var.instances
-  identifier                   = "${var.name}-${count.index}"
-  cluster_identifier           = aws_rds_cluster.this.id
-  engine                       = aws_rds_cluster.this.engine
-  instance_class               = "db.serverless"
-  publicly_accessible          = false
-  auto_minor_version_upgrade   = true
-  apply_immediately            = var.apply_immediately
-  performance_insights_enabled = true
-  copy_tags_to_snapshot        = true
+  count                           = var.instances
+  identifier                      = "${var.name}-${count.index}"
+  cluster_identifier              = aws_rds_cluster.this.id
+  engine                          = aws_rds_cluster.this.engine
+  instance_class                  = "db.serverless"
+  publicly_accessible             = false
+  auto_minor_version_upgrade      = true
+  apply_immediately               = var.apply_immediately
+  performance_insights_enabled    = true
+  performance_insights_kms_key_id = var.kms_key_arn
+  copy_tags_to_snapshot           = true
   # Those with the same value as the writer are the first to take over.
   promotion_tier = 0
   tags           = var.tags
@@ -89,6 +91,7 @@ resource "aws_rds_cluster_instance" "this" {
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/aws/rds/cluster/${var.name}/postgresql"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
   tags              = var.tags
 }
 

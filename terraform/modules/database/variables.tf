@@ -136,7 +136,7 @@ variable "final_snapshot_suffix" {
 }
 
 variable "kms_key_arn" {
-  description = "Key that encrypts storage and the secret of the role. Null: the AWS managed key."
+  description = "Key that encrypts storage, secrets, Performance Insights and logs; its policy allows CloudWatch Logs to use it. Null: AWS managed keys."
   type        = string
   default     = null
 }

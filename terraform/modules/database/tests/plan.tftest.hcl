@@ -61,6 +61,19 @@ run "cluster" {
   }
 }
 
+run "a_key_of_its_own_encrypts_all_that_is_stored" {
+  command = plan
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+  }
+  assert {
+    condition = toset(concat([for each in aws_rds_cluster_instance.this : each.performance_insights_kms_key_id], [
+      aws_rds_cluster.this.kms_key_id, aws_rds_cluster.this.master_user_secret_kms_key_id, aws_cloudwatch_log_group.this.kms_key_id, aws_secretsmanager_secret.role.kms_key_id,
+    ])) == toset([var.kms_key_arn])
+    error_message = "Something is stored with another key."
+  }
+}
+
 run "tasks_of_another_region" {
   command = plan
   variables {
