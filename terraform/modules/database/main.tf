@@ -69,6 +69,17 @@ resource "aws_rds_cluster" "this" {
   }
 }
 
+# RDS refuses to delete a protected cluster only after Terraform has deleted its instances, and with them what depends on the database.
+# So a plan that deletes the cluster, or replaces it, is refused: this would be deleted, or replaced, with it.
+resource "terraform_data" "protection" {
+  count            = var.deletion_protection ? 1 : 0
+  triggers_replace = [aws_rds_cluster.this.id]
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
 # The first one writes; another one takes over when it fails. They have the version of the cluster, which alone is upgraded.
 resource "aws_rds_cluster_instance" "this" {
   count                           = var.instances

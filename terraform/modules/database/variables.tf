@@ -120,7 +120,7 @@ variable "backup_days" {
 }
 
 variable "deletion_protection" {
-  description = "Whether the cluster can only be deleted after this is false."
+  description = "Whether RDS refuses to delete the cluster, and Terraform to plan that."
   type        = bool
   default     = true
 }

@@ -34,4 +34,6 @@ MEANT: dict[str, str] = {
     "network.Custom::VpcRestrictDefaultSG[*": "see above",
     "custom::vpcrestrictdefaultsg*": "see above",
     "edge.bucket.deletion": "a stack could not be deleted with a bucket that is not empty; terraform destroy ends with an error, and is repeated",
+    "service.secret[Signs the tokens of clients of realtime; one secret a line].deletion": "it stays in CloudFormation, because it may be given afterwards",
+    "database.lifecycle[*": "no plan of Terraform deletes the database while it is protected; a stack is protected as a whole",
 }

@@ -6,6 +6,7 @@ it; rules of security groups and containers of tasks are resources of their own.
 
 import json
 
+from plan import uncounted
 from values import Resource, is_reference
 
 # Kind → the attribute that names the resource it is a part of. The part is there under its kind.
@@ -111,9 +112,12 @@ def certificates(side) -> None:
 
 
 def programs(side) -> None:
-    """What Terraform runs where it runs itself."""
+    """What Terraform runs where it runs itself. A resource for which it runs nothing is there for its lifecycle."""
     for each in of(side, "terraform_data"):
-        each.given["uses"] = side.used(each)
+        if uncounted(each.label) in side.provisioned:
+            each.given["uses"] = side.used(each)
+        else:
+            each.kind = "lifecycle"
 
 
 def containers(side) -> None:

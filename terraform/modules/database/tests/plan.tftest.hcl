@@ -36,6 +36,10 @@ run "cluster" {
     error_message = "The database is not encrypted, or is deleted too easily."
   }
   assert {
+    condition     = length(terraform_data.protection) == 1
+    error_message = "A plan deletes the instances of a protected database."
+  }
+  assert {
     condition     = aws_rds_cluster.this.backup_retention_period == 14
     error_message = "Backups are not kept for two weeks."
   }
@@ -58,6 +62,17 @@ run "cluster" {
   assert {
     condition     = output.connection.owner_password_arn == "arn:aws:secretsmanager:eu-central-1:123456789012:secret:owner"
     error_message = "The secret of the owner is not that of RDS."
+  }
+}
+
+run "without_protection" {
+  command = plan
+  variables {
+    deletion_protection = false
+  }
+  assert {
+    condition     = length(terraform_data.protection) == 0 && !aws_rds_cluster.this.deletion_protection
+    error_message = "It cannot be deleted, although it may be."
   }
 }
 
