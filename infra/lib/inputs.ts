@@ -16,7 +16,10 @@ export interface Inputs {
   readonly region: string;
   readonly domain: Domain;
   readonly image: string;
-  /** The secret that signs the tokens of clients, one a line, by its whole ARN. Without it, one is made. */
+  /**
+   * The secret that signs the tokens of clients, one a line, by its whole ARN. Without it, one is made, which stays when another one is
+   * given later. The other one has what is in it as well then, so that clients' tokens are accepted until they expire.
+   */
   readonly jwtSecretArn?: string;
   /** How much there is of everything. */
   readonly size: Size;

@@ -139,9 +139,9 @@ test('scaling leaves room for the clients of a task that fails, and no task alon
 
 test('a secret of clients is made unless one is given', () => {
   const lengths = (from = template) => Object.values(from.findResources('AWS::SecretsManager::Secret')).map(({ Properties }) => Properties.GenerateSecretString.PasswordLength);
-  assert.deepEqual(lengths(), [32, 64, 64]);
+  assert.deepEqual(lengths(), [64, 64, 32]);
   const given = service({ jwtSecretArn: secret('given') });
-  assert.deepEqual(lengths(given), [32, 64]);
+  assert.deepEqual(lengths(given), [64, 32]);
   assert.ok(statement('task', 'Secrets', given).Resource.includes(secret('given')));
 });
 
@@ -154,9 +154,12 @@ test('a second region uses the secrets of the first, and does not migrate its da
   assert.deepEqual(statement('task', 'Secrets', second).Resource.slice(0, 3), Object.values(home));
 });
 
-test('the key that encrypts the secrets of tenants stays when the stack is deleted', () => {
+test('the secret of clients and the key that encrypts the secrets of tenants stay when they leave the stack', () => {
   const kept = Object.values(template.findResources('AWS::SecretsManager::Secret')).filter(({ DeletionPolicy }) => DeletionPolicy === 'RetainExceptOnCreate');
-  assert.deepEqual(kept.map(({ Properties, UpdateReplacePolicy }) => [Properties.GenerateSecretString.PasswordLength, UpdateReplacePolicy]), [[32, 'Retain']]);
+  assert.deepEqual(kept.map(({ Properties, UpdateReplacePolicy }) => [Properties.Description.split(' of ')[0], UpdateReplacePolicy]), [
+    ['Signs the tokens', 'Retain'],
+    ['Encrypts the secrets', 'Retain'],
+  ]);
 });
 
 test('a task can decrypt secrets that have keys of their own', () => {

@@ -51,7 +51,10 @@ export interface ServiceProps {
   readonly operators?: Record<string, ec2.ISecurityGroup>;
   readonly database: DatabaseConnection;
   readonly redis: RedisConnection;
-  /** The secret that signs the tokens of clients, one a line, by its whole ARN. Without it, one is made. */
+  /**
+   * The secret that signs the tokens of clients, one a line, by its whole ARN. Without it, one is made, which stays when another one is
+   * given later. The other one has what is in it as well then, so that clients' tokens are accepted until they expire.
+   */
   readonly jwtSecretArn?: string | undefined;
   /** Of the service in another region, whose database and Redis this one uses as well. Its secrets are used, and it migrates the database. */
   readonly home?: ServiceSecrets;

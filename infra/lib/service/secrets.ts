@@ -51,14 +51,18 @@ export class Secrets extends Construct {
       suppress(created, 'AwsSolutions-SMG4', 'Rotated by hand (docs/aws.md): tokens live with two secrets for a while, which no function of AWS does.');
       return created;
     };
-    // Exactly 32 bytes, as AES-256 has them.
-    const encryptionKey = secret('EncryptionKey', `Encrypts the secrets of stored tenants of ${name}`, 32);
-    // Without it the secrets of stored tenants cannot be read, and CloudFormation deletes a secret so that it cannot be restored.
-    encryptionKey.applyRemovalPolicy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE);
     return {
-      jwtSecretArn: jwtSecretArn ?? secret('Jwt', `Signs the tokens of clients of ${name}; one secret a line`, 64).secretArn,
+      // When another one is given, clients still have tokens that this one signed; and this one may be given.
+      jwtSecretArn: jwtSecretArn ?? kept(secret('Jwt', `Signs the tokens of clients of ${name}; one secret a line`, 64)).secretArn,
       operatorsSecretArn: secret('Operators', `Signs the tokens of operators of ${name}; one secret a line`, 64).secretArn,
-      encryptionKeyArn: encryptionKey.secretArn,
+      // Without it the secrets of stored tenants cannot be read. Exactly 32 bytes, as AES-256 has them.
+      encryptionKeyArn: kept(secret('EncryptionKey', `Encrypts the secrets of stored tenants of ${name}`, 32)).secretArn,
     };
   }
+}
+
+/** Stays when it leaves the stack, because CloudFormation deletes a secret so that it cannot be restored. */
+function kept(secret: secretsmanager.Secret): secretsmanager.Secret {
+  secret.applyRemovalPolicy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE);
+  return secret;
 }

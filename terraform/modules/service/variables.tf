@@ -107,7 +107,7 @@ variable "redis" {
 
 # An object, because the ARN of a secret that is made by the same apply is unknown in the plan, and whether there is one is not.
 variable "jwt_secret" {
-  description = "The secret that signs the tokens of clients, one a line, by its whole ARN: `{ arn = … }`. Null: one is made."
+  description = "The secret that signs the tokens of clients, one a line, by its whole ARN: `{ arn = … }`. Null: one is made, which is deleted when another one is given later, and can be restored for 30 days. The other one has what is in it as well then, so that clients' tokens are accepted until they expire."
   type        = object({ arn = string })
   default     = null
   validation {
@@ -117,6 +117,11 @@ variable "jwt_secret" {
   validation {
     condition     = try(split(":", var.jwt_secret.arn)[3] == split(":", var.database.password_arn)[3], true)
     error_message = "jwt_secret.arn is of the region of the other secrets: a task asks one region for all of them."
+  }
+  # Their names end with the time at which they were made, and a number.
+  validation {
+    condition     = var.jwt_secret == null || !can(regex(":secret:${var.name}-jwt-[0-9]{18}[0-9a-f]{8}-[A-Za-z0-9]{6}$", var.jwt_secret.arn))
+    error_message = "jwt_secret.arn is that of a secret that this module makes, and deletes when another one is given: leave it out, or put what is in it into a secret with another name."
   }
 }
 

@@ -151,6 +151,14 @@ run "a_secret_of_another_region_is_refused" {
   expect_failures = [var.jwt_secret]
 }
 
+run "the_secret_that_would_be_deleted_is_refused" {
+  command = plan
+  variables {
+    jwt_secret = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:example-jwt-202611302204567890000000a1-AbCdEf" }
+  }
+  expect_failures = [var.jwt_secret]
+}
+
 run "a_pair_that_fargate_does_not_have_is_refused" {
   command = plan
   variables {
