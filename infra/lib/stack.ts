@@ -50,7 +50,7 @@ export class RealtimeStack extends Stack {
         database: database.monitored,
         cache: cache.monitored,
         loadBalancer: { ...edge.monitored, targetsMin: size.task.tasks.min },
-        service: { cluster: service.clusterName, service: name },
+        service: service.monitored,
       },
     });
     this.output(inputs.image, { edge, service, observability });

@@ -54,7 +54,7 @@ const resources = {
   database: { clusterId: 'example', connectionsMax: 1000 },
   cache: { nodeIds: ['example-001', 'example-002'] },
   loadBalancer: { loadBalancer: 'net/example/1', targetGroup: 'targetgroup/example/1', targetsMin: 3 },
-  service: { cluster: 'example', service: 'example' },
+  service: { cluster: 'example', service: 'example', logNamespace: 'Realtime/example' },
 };
 
 test('each resource that is given has its alarms, and each of them a graph', () => {
@@ -63,7 +63,7 @@ test('each resource that is given has its alarms, and each of them a graph', () 
   const added = Object.values(template.findResources('AWS::CloudWatch::Alarm'))
     .map(({ Properties }) => Properties)
     .filter(({ AlarmName }) => !own.includes(AlarmName));
-  assert.equal(added.length, 12);
+  assert.equal(added.length, 13);
   const { widgets } = JSON.parse(only(template, 'AWS::CloudWatch::Dashboard').DashboardBody);
   const titles: string[] = widgets.map((widget: { properties: { title: string } }) => widget.properties.title);
   for (const alarm of added) assert.ok(titles.some((title) => alarm.AlarmDescription === `${title}. docs/aws.md#alarms-of-resources`), alarm.AlarmName);

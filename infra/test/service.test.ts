@@ -58,6 +58,12 @@ test('what fetches settings is started again when it ends, from a minute after i
   assert.deepEqual([Essential, RestartPolicy], [false, { Enabled: true, RestartAttemptPeriod: 60 }]);
 });
 
+test('rounds in which settings or secrets are not fetched are counted, by the line that the container writes', () => {
+  const { FilterPattern, MetricTransformations } = only(template, 'AWS::Logs::MetricFilter');
+  assert.ok(container(template, 'settings').Command[0].includes(`echo "${FilterPattern.replaceAll('"', '')}`));
+  assert.equal(MetricTransformations[0].MetricNamespace, 'Realtime/example');
+});
+
 test('secrets of a server are files, so that they can be rotated while it runs', () => {
   assert.equal(container(template, 'server').Secrets, undefined);
   const { Value } = container(template, 'settings').Environment.find(({ Name }: any) => Name === 'SECRETS');

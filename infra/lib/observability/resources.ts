@@ -16,8 +16,8 @@ export interface Monitored {
   readonly cache?: { readonly nodeIds: string[] };
   /** Load balancer and target group as their metrics name them, and the fewest tasks that are to be healthy. */
   readonly loadBalancer?: { readonly loadBalancer: string; readonly targetGroup: string; readonly targetsMin: number };
-  /** Cluster and service as their metrics name them. */
-  readonly service?: { readonly cluster: string; readonly service: string };
+  /** Cluster and service as their metrics name them, and the namespace of what is counted in their log. */
+  readonly service?: { readonly cluster: string; readonly service: string; readonly logNamespace: string };
 }
 
 /** From when on the alarms of resources are raised. */
@@ -183,7 +183,7 @@ function loadBalancerAlarms({ loadBalancer, targetGroup, targetsMin }: NonNullab
   };
 }
 
-function serviceAlarms({ cluster, service }: NonNullable<Monitored['service']>, thresholds: Thresholds): Record<string, Unplaced> {
+function serviceAlarms({ cluster, service, logNamespace }: NonNullable<Monitored['service']>, thresholds: Thresholds): Record<string, Unplaced> {
   const tasks = { ClusterName: cluster, ServiceName: service };
   return {
     // A start takes a minute or two; longer, tasks do not start, or end again.
@@ -199,6 +199,16 @@ function serviceAlarms({ cluster, service }: NonNullable<Monitored['service']>, 
         metric('desired', 'ECS/ContainerInsights', 'DesiredTaskCount', 'Average', tasks),
         metric('running', 'ECS/ContainerInsights', 'RunningTaskCount', 'Average', tasks),
       ],
+    },
+    // One round without them is none. Ten minutes are the longest that settingsInterval may be.
+    SettingsNotFetched: {
+      ...COMMON,
+      description: 'Tasks cannot fetch config.toml or their secrets',
+      threshold: 0,
+      period: 600,
+      periods: 2,
+      datapoints: 2,
+      metrics: [metric('rounds', logNamespace, 'settings_not_fetched', 'Sum', {})],
     },
     // Of the task, and so of the container that fetches settings as well; the server's own are among the alarms of the server.
     TasksMemoryShort: {

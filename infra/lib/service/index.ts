@@ -105,6 +105,8 @@ export class Service extends Construct {
   readonly clientsAreHidden: boolean;
   /** The log of all tasks. */
   readonly logGroup: logs.LogGroup;
+  /** Cluster and service as their metrics name them, and the namespace of what is counted in their log, for alarms. */
+  readonly monitored: { readonly cluster: string; readonly service: string; readonly logNamespace: string };
   /** The dimensions of all metrics, for alarms and dashboard. */
   readonly dimensions: Record<string, string>;
 
@@ -126,6 +128,7 @@ export class Service extends Construct {
       containerInsightsV2: ecs.ContainerInsights.ENABLED,
     });
     this.clusterName = cluster.clusterName;
+    this.monitored = { cluster: cluster.clusterName, service: props.name, logNamespace: this.countNotFetched(props) };
 
     const secrets = new Secrets(this, 'Secrets', props);
     this.home = secrets.home;
@@ -155,6 +158,21 @@ export class Service extends Construct {
       service.node.addDependency(migration);
     }
     scale(this, props, cluster.clusterName, service);
+  }
+
+  /**
+   * Lines of settings.sh about a round in which something was not fetched, for an alarm. A metric of log lines that are no JSON has no
+   * dimensions, so its namespace, which is returned, is that of this service.
+   */
+  private countNotFetched({ name, namespace }: ServiceValues): string {
+    const metricNamespace = `${namespace}/${name}`;
+    new logs.CfnMetricFilter(this, 'SettingsNotFetched', {
+      filterName: `${name}-settings-not-fetched`,
+      logGroupName: this.logGroup.logGroupName,
+      filterPattern: '"Settings or secrets cannot be fetched"',
+      metricTransformations: [{ metricName: 'settings_not_fetched', metricNamespace, metricValue: '1', defaultValue: 0 }],
+    });
+    return metricNamespace;
   }
 
   private createSecurityGroup(props: ServiceValues): ec2.SecurityGroup {

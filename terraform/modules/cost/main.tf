@@ -48,7 +48,7 @@ locals {
     data_out      = local.out
     between_zones = (local.gb.in + local.gb.out) * (1 - 1 / var.zones) * var.prices.between_zones_gb
     monitoring = (
-      (var.counts.server_metrics + var.counts.labelled_metrics + var.counts.insights_metrics) * var.prices.metric
+      (var.counts.server_metrics + var.counts.labelled_metrics + var.counts.insights_metrics + var.counts.log_metrics) * var.prices.metric
       + var.counts.alarm_metrics * var.prices.alarm_metric + var.prices.dashboard
       + local.metric_requests / 1000 * var.prices.metric_requests_1000 + local.tasks * var.log_gb_per_task * var.prices.log_gb
     )

@@ -136,6 +136,15 @@ locals {
         { id = "running", namespace = "ECS/ContainerInsights", name = "RunningTaskCount", statistic = "Average", dimensions = local.tasks },
       ]
     })
+    # One round without them is none. Ten minutes are the longest that settings_interval may be.
+    SettingsNotFetched = merge(local.common, {
+      description = "Tasks cannot fetch config.toml or their secrets"
+      threshold   = 0
+      period      = 600
+      periods     = 2
+      datapoints  = 2
+      metrics     = [{ id = "rounds", namespace = var.service.log_namespace, name = "settings_not_fetched", statistic = "Sum", dimensions = {} }]
+    })
     # Of the task, and so of the container that fetches settings as well; the server's own are among the alarms of the server.
     TasksMemoryShort = merge(local.common, {
       description = "A task uses nearly all of its memory"

@@ -63,7 +63,7 @@ variable "load_balancer" {
 
 variable "service" {
   description = "The output `monitored` of the module `service`, for its alarms. Null: there are none."
-  type        = object({ cluster = string, service = string })
+  type        = object({ cluster = string, service = string, log_namespace = string })
   default     = null
 }
 

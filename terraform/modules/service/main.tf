@@ -122,3 +122,18 @@ resource "aws_cloudwatch_log_group" "this" {
   kms_key_id        = var.kms_key_arn
   tags              = var.tags
 }
+
+# Lines of settings.sh about a round in which something was not fetched, for an alarm. A metric of log lines that are no JSON has no
+# dimensions, so its namespace is that of this service.
+resource "aws_cloudwatch_log_metric_filter" "settings" {
+  name           = "${var.name}-settings-not-fetched"
+  log_group_name = aws_cloudwatch_log_group.this.name
+  pattern        = "\"Settings or secrets cannot be fetched\""
+
+  metric_transformation {
+    name          = "settings_not_fetched"
+    namespace     = "${var.namespace}/${var.name}"
+    value         = "1"
+    default_value = "0"
+  }
+}

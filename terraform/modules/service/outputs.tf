@@ -4,8 +4,12 @@ output "security_group_id" {
 }
 
 output "monitored" {
-  description = "Cluster and service as their metrics name them, for alarms."
-  value       = { cluster = aws_ecs_cluster.this.name, service = aws_ecs_service.this.name }
+  description = "Cluster and service as their metrics name them, and the namespace of what is counted in their log, for alarms."
+  value = {
+    cluster       = aws_ecs_cluster.this.name
+    service       = aws_ecs_service.this.name
+    log_namespace = one(aws_cloudwatch_log_metric_filter.settings.metric_transformation).namespace
+  }
 }
 
 output "jwt_secret_arn" {

@@ -83,7 +83,12 @@ while true; do
     for part in settings secrets certificates; do
         "$part" || missing=true
     done
-    "$missing" || touch "$FOLDER/complete"
+    if "$missing"; then
+        # The alarm SettingsNotFetched counts these lines.
+        echo "Settings or secrets cannot be fetched, and stay as they are" >&2
+    else
+        touch "$FOLDER/complete"
+    fi
     sleep "$INTERVAL" &
     wait $!
 done

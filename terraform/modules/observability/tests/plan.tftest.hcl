@@ -54,14 +54,14 @@ run "resources" {
     database      = { cluster_id = "example", connections_max = 1000 }
     cache         = { node_ids = ["example-001", "example-002"] }
     load_balancer = { load_balancer = "net/example/1", target_group = "targetgroup/example/1", targets_min = 3 }
-    service       = { cluster = "example", service = "example" }
+    service       = { cluster = "example", service = "example", log_namespace = "Realtime/example" }
   }
 
   assert {
     condition = setsubtract(keys(aws_cloudwatch_metric_alarm.this), keys(local.alarms)) == toset([
       "DatabaseSlotBehind", "DatabaseCapacityShort", "DatabaseStorageShort", "DatabaseConnectionsShort",
       "CacheMemoryShort", "CacheBusy", "CacheEvicts", "CacheReplicaBehind",
-      "TargetsUnhealthy", "TargetsFew", "TasksMissing", "TasksMemoryShort",
+      "TargetsUnhealthy", "TargetsFew", "TasksMissing", "SettingsNotFetched", "TasksMemoryShort",
     ])
     error_message = "An alarm of a resource is missing."
   }

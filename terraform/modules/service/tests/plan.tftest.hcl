@@ -85,6 +85,19 @@ run "containers" {
   }
 }
 
+run "what_is_not_fetched_is_counted" {
+  command = plan
+
+  assert {
+    condition     = strcontains(jsondecode(aws_ecs_task_definition.server.container_definitions)[1].command[0], trim(aws_cloudwatch_log_metric_filter.settings.pattern, "\""))
+    error_message = "Lines are counted that settings.sh does not write."
+  }
+  assert {
+    condition     = output.monitored.log_namespace == "Realtime/example"
+    error_message = "Services share what is counted in their logs."
+  }
+}
+
 run "rotation" {
   command = plan
   variables {

@@ -69,6 +69,15 @@ KINDS = [
         ("retention", "retention_in_days", "RetentionInDays"),
         ("key", "kms_key_id", "KmsKeyId"),
     ]),
+    Kind("metric_filter", "aws_cloudwatch_log_metric_filter", "AWS::Logs::MetricFilter", [
+        ("name", "name", "FilterName"),
+        ("log_group", "log_group_name", "LogGroupName"),
+        ("pattern", "pattern", "FilterPattern"),
+        ("metric", "metric_transformation.name", "MetricTransformations.MetricName"),
+        ("namespace", "metric_transformation.namespace", "MetricTransformations.MetricNamespace"),
+        ("value", "metric_transformation.value", "MetricTransformations.MetricValue"),
+        ("default", "metric_transformation.default_value", "MetricTransformations.DefaultValue"),
+    ]),
     Kind("bucket", "aws_s3_bucket", "AWS::S3::Bucket", [
         ("versioning", "aws_s3_bucket_versioning.versioning_configuration.status", "VersioningConfiguration.Status"),
         ("encryption", "aws_s3_bucket_server_side_encryption_configuration.rule.apply_server_side_encryption_by_default.sse_algorithm",
