@@ -11,6 +11,16 @@ test('database and cache accept connections of the server, and no others', () =>
   assert.deepEqual(ports, [5432, 6379, 8080]);
 });
 
+test('a service of AWS may assume a role, and no one else', () => {
+  const roles = Object.values(resources()).filter(({ Type }) => Type === 'AWS::IAM::Role');
+  const services = roles.flatMap(({ Properties }) => Properties.AssumeRolePolicyDocument.Statement).map(({ Principal }) => Principal);
+  assert.ok(services.length >= roles.length);
+  for (const principal of services) {
+    assert.deepEqual(Object.keys(principal), ['Service']);
+    assert.match(principal.Service, /^(ecs-tasks|lambda)\.amazonaws\.com$/);
+  }
+});
+
 test('the size decides how many tasks there are', () => {
   const counts = ['small', 'large'].map((size) => {
     const [target] = Object.values(resources(size)).filter((resource) => resource.Type === 'AWS::ApplicationAutoScaling::ScalableTarget');
