@@ -21,8 +21,8 @@ def facts(side) -> dict[str, dict[str, object]]:
     others = [each for each in side.resources if each.label not in known]
     for each in others:
         side.named(each, other_role(each))
-    outputs = {name: each.strip() if isinstance(each, str) else each for name, each in side.outputs.items()}
-    return {role: flat("", of_resource(*each)) for role, each in found.items()} | {other_role(each): {} for each in others} | {"outputs": outputs}
+    whole = {"outputs": {name: each.strip() if isinstance(each, str) else each for name, each in side.outputs.items()}, "fields": side.fields}
+    return {role: flat("", of_resource(*each)) for role, each in found.items()} | {other_role(each): {} for each in others} | whole
 
 
 def roles(side) -> dict[str, tuple[Kind, Resource]]:

@@ -97,10 +97,11 @@ def scaled(each: Resource) -> object:
     return "{%s.scaling}" % found[0].module if found else None
 
 
-def after_migration(each: Resource) -> bool:
-    """Whether it changes only when the migration has run, and not at all when that fails."""
-    migrations = [other for other in each.side.resources if other.kind in ("terraform_data", "Custom::Migration")]
-    return all(other.label.partition("[")[0] in each.after for other in migrations)
+def after(kind: str):
+    """Whether it changes only when all of that kind are there, and not at all when one fails."""
+    def read(each: Resource) -> bool:
+        return all(other.label.partition("[")[0] in each.after for other in each.side.resources if other.kind == kind)
+    return read
 
 
 def secret(each: Resource) -> object:

@@ -23,6 +23,8 @@ def applied(folder: Path) -> tuple[dict, dict]:
 
 class Plan:
     title = "Terraform"
+    # What a block says beside its attributes is not in a plan.
+    fields: dict[str, object] = {}
 
     def __init__(self, plan: dict, state: dict) -> None:
         self.roles: dict[str, str] = {}

@@ -24,6 +24,8 @@ ATTRIBUTES = {
     "PrimaryEndPoint.Address": "primary_endpoint_address",
 }
 # Attributes that are properties.
+# Sections that make no resource. The rule is about the version of the CDK in the account.
+UNREAD = ("Description", "Rules")
 PROPERTIES = {"CidrBlock": "CidrBlock", "Endpoint.Port": "Port", "PrimaryEndPoint.Port": "Port"}
 # Properties that are what `Ref` is, where the template gives them.
 NAMES = ("Name", "ClusterName", "LogGroupName", "DBSubnetGroupName", "CacheSubnetGroupName", "CacheParameterGroupName", "UserId", "UserGroupId",
@@ -33,16 +35,24 @@ NAMES = ("Name", "ClusterName", "LogGroupName", "DBSubnetGroupName", "CacheSubne
 
 def synthesised(folder: Path) -> dict[str, dict]:
     """The templates of all stacks as one."""
-    whole: dict[str, dict] = {"Resources": {}, "Parameters": {}, "Outputs": {}}
+    whole: dict[str, dict] = {"Resources": {}, "Parameters": {}, "Outputs": {}, "Conditions": {}}
     files = sorted(folder.glob("*.template.json"))
     assert files, f"there is no template in {folder}"
     for file in files:
         for section, found in json.loads(file.read_text()).items():
+            assert section in whole or section in UNREAD, f"{section} of a template is not compared"
             if section in whole:
                 twice = {*whole[section]} & {*found} - {"BootstrapVersion"}
                 assert not twice, f"two stacks have {twice}"
                 whole[section] |= found
     return whole
+
+
+def fields(template: dict[str, dict]) -> dict[str, object]:
+    """What a resource has beside its properties and its order, such as a condition, and the conditions of the template themselves."""
+    known = {"Type", "Properties", "Metadata", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy"}
+    found = {f"{name}.{key}": value for name, each in template["Resources"].items() for key, value in each.items() if key not in known}
+    return found | template.get("Conditions", {})
 
 
 class Template:
@@ -52,6 +62,7 @@ class Template:
         self.template = template
         self.roles: dict[str, str] = {}
         self.names: dict[str, str] = {}
+        self.fields = fields(template)
         # Logical id → the constructs around it, without those that the CDK calls Resource or Default.
         self.paths: dict[str, str] = {}
         self.resources = [self.resource(name, each) for name, each in self.template["Resources"].items()]

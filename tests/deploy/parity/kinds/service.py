@@ -1,6 +1,6 @@
 """Tasks: what they consist of, what they may do, and how many there are."""
 
-from forms import after_migration, default, lines, scaled, settings, sorted_list
+from forms import after, default, lines, scaled, settings, sorted_list
 from kinds.kind import Kind
 from metrics import TRACKED
 from policies import grants, managed, trust
@@ -38,13 +38,18 @@ KINDS = [
     ]),
     Kind("migration", "terraform_data", "Custom::Migration", [
         ("runs_for", "triggers_replace", lambda each: [each.at("TaskDefinition")]),
+        ("after_database", after("aws_rds_cluster_instance"), after("AWS::RDS::DBInstance")),
         ("uses", sorted_list("uses"), lambda each: sorted(each.at(name) for name in ("Cluster", "LogGroup", "SecurityGroup", "TaskDefinition"))),
     ]),
     Kind("service", "aws_ecs_service", "AWS::ECS::Service", [
         ("name", "name", "ServiceName"),
         ("cluster", "cluster", "Cluster"),
         ("task", "task_definition", "TaskDefinition"),
-        ("after_migration", after_migration, after_migration),
+        ("after_migration", after("terraform_data"), after("Custom::Migration")),
+        ("after_settings", after("aws_s3_object"), after("Custom::Settings")),
+        ("after_database", after("aws_rds_cluster_instance"), after("AWS::RDS::DBInstance")),
+        ("after_cache", after("aws_elasticache_replication_group"), after("AWS::ElastiCache::ReplicationGroup")),
+        ("after_listener", after("aws_lb_listener"), after("AWS::ElasticLoadBalancingV2::Listener")),
         ("launch_type", "launch_type", "LaunchType"),
         ("platform_version", "platform_version", default("PlatformVersion", "LATEST")),
         ("count", "desired_count", "DesiredCount"),
