@@ -2,6 +2,7 @@
 
 from fnmatch import fnmatchcase
 
+from alone import ALONE
 from facts import facts
 from meant import MEANT
 from plan import Plan
@@ -10,15 +11,20 @@ from template import Template
 
 def differences(plan: Plan, template: Template) -> dict[str, str]:
     """Fact → a sentence, of every fact that is not the same."""
-    terraform, cdk = facts(plan), facts(template)
-    found = {role: f"{role}: only Terraform has it" for role in terraform.keys() - cdk.keys()}
+    terraform, cdk = with_those_alone(facts(plan)), facts(template)
+    found = {role: f"{role}: only {'alone.py' if role in ALONE else 'Terraform'} has it" for role in terraform.keys() - cdk.keys()}
     found |= {role: f"{role}: only the CDK has it" for role in cdk.keys() - terraform.keys()}
     for role in terraform.keys() & cdk.keys():
         for fact in terraform[role].keys() | cdk[role].keys():
             one, other = terraform[role].get(fact), cdk[role].get(fact)
             if not same(one, other, plan, template):
-                found[f"{role}.{fact}"] = f"{role}.{fact}: Terraform {shown(one)}, CDK {shown(other)}"
+                expected = "alone.py" if fact in ALONE.get(role, {}) else "Terraform"
+                found[f"{role}.{fact}"] = f"{role}.{fact}: {expected} {shown(one)}, CDK {shown(other)}"
     return dict(sorted(found.items()))
+
+
+def with_those_alone(terraform: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+    return terraform | {role: terraform.get(role, {}) | found for role, found in ALONE.items()}
 
 
 def same(one: object, other: object, plan: Plan, template: Template) -> bool:

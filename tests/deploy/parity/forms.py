@@ -3,7 +3,7 @@
 import json
 import re
 
-from values import Resource
+from values import Resource, passed
 
 
 def default(path: str, otherwise: object):
@@ -22,12 +22,14 @@ def listed(path: str):
     return read
 
 
-def sorted_list(path: str, key: str = ""):
-    """A list whose order means nothing; of objects, their names."""
-    def read(each: Resource) -> object:
-        found = [value[key] if key else value for value in each.at(path) or []]
-        return sorted(found, key=str)
-    return read
+def sorted_list(path: str):
+    """A list whose order means nothing."""
+    return lambda each: sorted(each.at(path) or [], key=str)
+
+
+def names(path: str, key: str):
+    """The names of objects, which have nothing else."""
+    return lambda each: sorted(only(said(value), key)[key] for value in each.at(path) or [])
 
 
 def lines(path: str):
@@ -71,6 +73,11 @@ def attributes(name: str):
         list_ = "TargetGroupAttributes" if each.kind.endswith("TargetGroup") else "LoadBalancerAttributes"
         return each.at(f"{list_}.{name.replace('.', '-')}")
     return read
+
+
+def said(value: dict) -> dict:
+    """What a block says. Terraform has what it does not say as nothing, or as false."""
+    return {name: each for name, each in value.items() if each not in (None, [], False)}
 
 
 def only(value: dict, *known: str) -> dict:
@@ -122,17 +129,17 @@ def bucket_lifecycle(each: Resource) -> object:
                 "noncurrent_days": first(one, "noncurrent_version_expiration", "noncurrent_days"),
                 "abort_days": first(one, "abort_incomplete_multipart_upload", "days_after_initiation"),
             }
-    for one in (each.at("LifecycleConfiguration") or {}).get("Rules", []):
+    for one in only(each.at("LifecycleConfiguration") or {}, "Rules").get("Rules", []):
         only(one, "Id", "Status", "ExpirationInDays", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
         found[one.get("Id", "expire")] = {
             "status": one["Status"],
             "days": one.get("ExpirationInDays"),
-            "noncurrent_days": (one.get("NoncurrentVersionExpiration") or {}).get("NoncurrentDays"),
-            "abort_days": (one.get("AbortIncompleteMultipartUpload") or {}).get("DaysAfterInitiation"),
+            "noncurrent_days": first(one, "NoncurrentVersionExpiration", "NoncurrentDays"),
+            "abort_days": first(one, "AbortIncompleteMultipartUpload", "DaysAfterInitiation"),
         }
     return found
 
 
 def first(block: dict, name: str, attribute: str) -> object:
-    inner = block.get(name)
-    return inner[0].get(attribute) if inner else None
+    inner = passed(block.get(name))
+    return only(said(inner), attribute).get(attribute) if inner else None

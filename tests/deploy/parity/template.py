@@ -89,8 +89,8 @@ class Template:
         return {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): self.resolved(each["Value"]) for name, each in self.template["Outputs"].items()}
 
     def short(self, resource: Resource) -> str:
-        """Its name among those of its kind: that of a container, or that of the constructs, without what says that it is a role."""
-        return resource.given.get("name") or re.sub(r"/?Role$", "", self.paths[resource.label]).lower()
+        """Its name among those of its kind: that of a container, or that of the constructs, without what says that it is a role or a function."""
+        return resource.given.get("name") or re.sub(r"/?(Role|Function)$", "", self.paths[resource.label]).lower()
 
     def target(self, value: object) -> str | None:
         """The resource that a reference leads to, by its logical id."""

@@ -1,6 +1,6 @@
 """Tasks: what they consist of, what they may do, and how many there are."""
 
-from forms import after, default, lines, scaled, settings, sorted_list
+from forms import after, default, lines, names, scaled, settings, sorted_list
 from kinds.kind import Kind
 from metrics import TRACKED
 from policies import grants, managed, trust
@@ -25,7 +25,7 @@ KINDS = [
         ("execution_role", "execution_role_arn", "ExecutionRoleArn"),
         ("system", "runtime_platform.operating_system_family", "RuntimePlatform.OperatingSystemFamily"),
         ("architecture", "runtime_platform.cpu_architecture", "RuntimePlatform.CpuArchitecture"),
-        ("volumes", sorted_list("volume", "name"), sorted_list("Volumes", "Name")),
+        ("volumes", names("volume", "name"), names("Volumes", "Name")),
     ], key="family"),
     Kind("container", "container", "container", [
         # A line for each secret, in any order.
@@ -41,6 +41,10 @@ KINDS = [
         ("after_database", after("aws_rds_cluster_instance"), after("AWS::RDS::DBInstance")),
         ("uses", sorted_list("uses"), lambda each: sorted(each.at(name) for name in ("Cluster", "LogGroup", "SecurityGroup", "TaskDefinition"))),
     ]),
+    # In the CDK alone (alone.py). The key of the code is another after each change.
+    Kind("function", "", "AWS::Lambda::Function", [
+        ("code", "", lambda each: sorted(each.at("Code"))),
+    ], key="@"),
     Kind("service", "aws_ecs_service", "AWS::ECS::Service", [
         ("name", "name", "ServiceName"),
         ("cluster", "cluster", "Cluster"),
