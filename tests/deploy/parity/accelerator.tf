@@ -1,4 +1,4 @@
-# The module `accelerator`, which the root does not call, with one region and one that is emptied. As in sizes.ts.
+# The module `accelerator`, which the root does not call, with one region and one that is emptied. As in large.ts.
 
 module "accelerator" {
   source = "./modules/accelerator"
