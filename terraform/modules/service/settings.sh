@@ -9,6 +9,8 @@
 set -u
 umask 022
 trap 'exit 0' TERM INT
+# The next round asks again. With the five attempts of the AWS CLI, a stop would wait for up to a quarter of a minute.
+export AWS_MAX_ATTEMPTS=2
 
 # Separators of ASCII, which no secret has: after an ARN, and after a secret.
 unit=$(printf '\037')
