@@ -152,8 +152,9 @@ is_written() {
     on=realtime superuser "$1" --command "SELECT external_id FROM _realtime.tenants WHERE external_id = '$id'" | grep -x "$id"
 }
 
-# refuses_writes NUMBER: the second server is connected to this PostgreSQL, which is a standby.
+# refuses_writes NUMBER: the second server has tried to write to this PostgreSQL, which is a standby. Connections that are read-only are
+# closed at once, so it is the log that shows them.
 refuses_writes() {
-    on=realtime superuser "$1" --command "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'supabase_mt_realtime'" | grep -x t &&
-        ! is_written "$1"
+    if is_written "$1"; then return 1; fi
+    grep 'in a read-only transaction' "$work/postgres-$1.log"
 }
