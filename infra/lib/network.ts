@@ -69,7 +69,7 @@ export class Network extends Construct {
     this.isolatedSubnets = this.vpc.isolatedSubnets;
     this.nameSubnets(name);
 
-    // Each task asks S3 for its settings every 30 seconds; through this it costs no traffic of the NAT.
+    // Each task requests its settings from S3 every 30 seconds; through this they cost no traffic of the NAT.
     const s3 = this.vpc.addGatewayEndpoint('S3', { service: ec2.GatewayVpcEndpointAwsService.S3, subnets: [{ subnets: this.privateSubnets }] });
     Tags.of(s3).add('Name', `${name}-s3`);
   }

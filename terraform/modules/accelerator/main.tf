@@ -29,7 +29,7 @@ resource "aws_globalaccelerator_endpoint_group" "region" {
   endpoint_group_region   = each.key
   traffic_dial_percentage = each.value.traffic_percent
 
-  # The health is that of the load balancer, which asks its tasks.
+  # The health is that of the load balancer, which checks its tasks.
   endpoint_configuration {
     endpoint_id                    = each.value.load_balancer_arn
     weight                         = 128

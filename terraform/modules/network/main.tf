@@ -137,7 +137,7 @@ resource "aws_route_table_association" "isolated" {
 
 data "aws_region" "current" {}
 
-# Each task asks S3 for its settings every 30 seconds; through this it costs no traffic of the NAT.
+# Each task requests its settings from S3 every 30 seconds; through this they cost no traffic of the NAT.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${data.aws_region.current.region}.s3"

@@ -9,7 +9,7 @@ data "aws_caller_identity" "current" {}
 locals {
   port          = 8080
   internal_port = 9090
-  # As the Helm chart has it: ten seconds more than the drain, in which the server signs off from the other nodes and sends its
+  # As the Helm chart has it: ten seconds more than the drain, in which the server deregisters from the other nodes and sends its
   # last spans and log lines.
   stop_timeout = var.drain.delay + var.drain.timeout + var.drain.shutdown + 10
 }
