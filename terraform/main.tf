@@ -1,4 +1,4 @@
-# Realtime Server on AWS: five variables, and all of its modules. For other needs (a network that exists, other sizes, several
+# Realtime Server on AWS: all of its modules, with the variables that nearly every deployment sets. For other needs (a network that exists, other sizes, several
 # regions) call the modules from a root of your own; this one is the example.
 
 locals {
@@ -64,6 +64,7 @@ module "service" {
     security_group_id = module.edge.security_group_id
     cidrs             = module.network.public_cidrs
   }
+  operators       = var.operators
   database        = module.database.connection
   redis           = module.cache.connection
   jwt_secret      = var.jwt_secret_arn == null ? null : { arn = var.jwt_secret_arn }

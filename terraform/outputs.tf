@@ -19,7 +19,7 @@ output "token" {
 }
 
 output "operator_token" {
-  description = "The command that makes a token for an operator, for `/status` and administration at the internal port, which `operators` of the module `service` opens."
+  description = "The command that makes a token for an operator, for `/status` and administration at the internal port, which `operators` opens."
   value       = "API_JWT_SECRET=$(aws secretsmanager get-secret-value --region ${var.region} --secret-id ${module.service.operators_secret_arn} --query SecretString --output text | grep . | tail -n 1) docker run --rm --env API_JWT_SECRET ${var.image} token --operator --sub $USER"
 }
 

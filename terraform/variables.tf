@@ -36,3 +36,9 @@ variable "size" {
     error_message = "size is small, medium or large."
   }
 }
+
+variable "operators" {
+  description = "Who may reach `/status`, metrics and administration, at port 9090 of each task, each under a name: a security group of this network (`{ vpn = \"sg-…\" }`), or a network (`10.1.64.0/20`). By default no one."
+  type        = map(string)
+  default     = {}
+}

@@ -1,4 +1,4 @@
-/** The app: `npx cdk synth`, `npx cdk deploy`. What it makes is in lib/, the five values that it asks for in lib/inputs.ts. */
+/** The app: `npx cdk synth`, `npx cdk deploy`. What it makes is in lib/, the values that it asks for in lib/inputs.ts. */
 import { App } from 'aws-cdk-lib';
 import { realtime } from '../lib/app';
 import { InvalidInput } from '../lib/valid';

@@ -1,6 +1,6 @@
 /**
- * The five inputs of the app, from the context of the CDK: `cdk.context.json`, or `-c` of each command. They are those of
- * terraform/variables.tf.
+ * The inputs of the app, from the context of the CDK: `context` in `cdk.json`, or `-c` of each command. They are those of
+ * terraform/variables.tf. `cdk.context.json` is not for them: it has what the CDK looks up, and `cdk context --clear` empties it.
  */
 import type { Node } from 'constructs';
 import { SIZES, type Size } from './sizes';
@@ -23,9 +23,14 @@ export interface Inputs {
   readonly jwtSecretArn?: string;
   /** How much there is of everything. */
   readonly size: Size;
+  /**
+   * Who may reach `/status`, metrics and administration, at port 9090 of each task, each under a name: a security group of this network
+   * (`sg-…`), or a network (`10.1.64.0/20`). By default no one.
+   */
+  readonly operators: Record<string, string>;
 }
 
-export const NAMES = ['region', 'domain', 'image', 'jwtSecretArn', 'size'];
+export const NAMES = ['region', 'domain', 'image', 'jwtSecretArn', 'size', 'operators'];
 
 /** Reads the inputs. The constructs that use a value check the rest of it. */
 export function inputs(node: Node): Inputs {
@@ -43,6 +48,7 @@ export function inputs(node: Node): Inputs {
   return {
     region,
     domain: domain(node),
+    operators: operators(node),
     image: text(node, 'image', '123456789012.dkr.ecr.eu-central-1.amazonaws.com/realtime-server:0.1.0'),
     ...(jwtSecretArn !== undefined && { jwtSecretArn: text(node, 'jwtSecretArn', 'arn:aws:secretsmanager:…') }),
     size,
@@ -51,26 +57,34 @@ export function inputs(node: Node): Inputs {
 
 function text(node: Node, name: string, example: string): string {
   const value: unknown = node.tryGetContext(name);
-  refuseUnless(value !== undefined, `${name} is missing: write it into infra/cdk.context.json, or add -c ${name}=${example}`);
+  refuseUnless(value !== undefined, `${name} is missing: write it into "context" of infra/cdk.json, or add -c ${name}=${example}`);
   refuseUnless(typeof value === 'string', `${name} is a text, such as ${example}.`);
   return value;
 }
 
-/** An object in a file, and its JSON on the command line. */
+/** An object in the file, and its JSON on the command line. Undefined: it is neither. */
+function texts(node: Node, name: string): Record<string, string> | undefined {
+  let value: unknown = node.tryGetContext(name);
+  try {
+    if (typeof value === 'string') value = JSON.parse(value);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  return Object.values(value).every((each) => typeof each === 'string') ? (value as Record<string, string>) : undefined;
+}
+
 function domain(node: Node): Domain {
   const example = '{"name": "realtime.example.com", "zoneId": "Z0123456789ABCDEFGHIJ"}';
-  let value: unknown = node.tryGetContext('domain');
-  refuseUnless(value !== undefined, `domain is missing: write it into infra/cdk.context.json, or add -c domain='${example}'`);
-  if (typeof value === 'string') {
-    try {
-      value = JSON.parse(value);
-    } catch {
-      value = undefined;
-    }
-  }
-  refuseUnless(
-    typeof value === 'object' && value !== null && 'name' in value && 'zoneId' in value && typeof value.name === 'string' && typeof value.zoneId === 'string',
-    `domain is a name and the id of its zone in Route 53, such as ${example}.`,
-  );
-  return { name: value.name, zoneId: value.zoneId };
+  refuseUnless(node.tryGetContext('domain') !== undefined, `domain is missing: write it into "context" of infra/cdk.json, or add -c domain='${example}'`);
+  const { name, zoneId } = texts(node, 'domain') ?? {};
+  refuseUnless(name !== undefined && zoneId !== undefined, `domain is a name and the id of its zone in Route 53, such as ${example}.`);
+  return { name, zoneId };
+}
+
+function operators(node: Node): Record<string, string> {
+  if (node.tryGetContext('operators') === undefined) return {};
+  const found = texts(node, 'operators');
+  refuseUnless(found !== undefined, 'operators are security groups and networks under names, such as {"vpn": "sg-0123456789abcdef0"}.');
+  return found;
 }

@@ -1,4 +1,4 @@
-/** All of it: five inputs, and the constructs that make of them a server. Each is what the module of the same name is in terraform/. */
+/** All of it: the inputs, and the constructs that make of them a server. Each is what the module of the same name is in terraform/. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
@@ -37,6 +37,7 @@ export class RealtimeStack extends Stack {
       loadBalancer: { securityGroup: edge.securityGroup, cidrs: network.publicCidrs },
       database: database.connection,
       redis: cache.connection,
+      operators: inputs.operators,
       jwtSecretArn: inputs.jwtSecretArn,
       ...size.task,
       drain,
@@ -67,7 +68,7 @@ export class RealtimeStack extends Stack {
         `JWT_SECRET=$(${secretOf(service.jwtSecretArn)}) docker run --rm --env JWT_SECRET ${image} token --sub ann`,
       ],
       OperatorToken: [
-        'The command that makes a token for an operator, for `/status` and administration at the internal port, which `operators` of `Service` opens.',
+        'The command that makes a token for an operator, for `/status` and administration at the internal port, which `operators` opens.',
         `API_JWT_SECRET=$(${secretOf(service.operatorsSecretArn)}) docker run --rm --env API_JWT_SECRET ${image} token --operator --sub $USER`,
       ],
       Alarms: [

@@ -36,9 +36,9 @@ export function validDomain(domain: { readonly name: string; readonly zoneId: st
   );
 }
 
-/** A network of clients, which is not everyone. */
+/** A network of clients or operators, which is not everyone. */
 export function validClientCidr(cidr: string): string {
   const prefix = Number(/^(?:\d{1,3}\.){3}\d{1,3}\/(\d+)$/.exec(cidr)?.[1]);
-  refuseUnless(prefix >= 16 && prefix <= 32, `A network of clients has at most 65,536 addresses, such as 10.1.64.0/20: it is ${cidr}.`);
+  refuseUnless(prefix >= 16 && prefix <= 32, `A network of clients or operators has at most 65,536 addresses, such as 10.1.64.0/20: it is ${cidr}.`);
   return cidr;
 }

@@ -24,6 +24,8 @@ const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] 
     { jwtSecretArn: secret('given'), home: { jwtSecretArn: 'a', operatorsSecretArn: 'b', encryptionKeyArn: 'c' } },
     /^jwtSecretArn belongs to the service of the other region/,
   ],
+  ['everyone as operators', { operators: { everyone: '0.0.0.0/0' } }, /^A network of clients or operators has at most 65,536 addresses/],
+  ['an address without its prefix as operators', { operators: { vpn: '10.1.64.7' } }, /^operators are security groups such as .* vpn is 10\.1\.64\.7\.$/],
   ['a pair that Fargate does not have', { memory: 1024 }, /^cpu and memory are a pair that Fargate has: .* They are 1024 and 1024\.$/],
   ['a single task', { tasks: { min: 1, max: 2 } }, /^tasks\.min is at least 2/],
   ['more connections than the load balancer has', { maxConnections: 50_001 }, /^maxConnections is from 100 to 50000/],

@@ -1,7 +1,7 @@
 /** The service: how tasks stop, what they may do, and what they have. As terraform/modules/service/tests/plan.tftest.hcl. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SecurityGroup, Vpc } from 'aws-cdk-lib/aws-ec2';
+import { Vpc } from 'aws-cdk-lib/aws-ec2';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { connection, container, secret, service, serviceIn } from './services';
@@ -128,11 +128,15 @@ test('the load balancer alone reaches the port of clients, and no one the intern
 });
 
 test('operators reach the internal port', () => {
-  const operated = templateOf((stack) =>
-    serviceIn(stack, { operators: { vpn: SecurityGroup.fromSecurityGroupId(stack, 'Operators', 'sg-0123456789abcdef1') } }),
+  const operated = service({ operators: { vpn: 'sg-0123456789abcdef1', prometheus: '10.1.64.0/20' } });
+  const rules = only(operated, 'AWS::EC2::SecurityGroup').SecurityGroupIngress;
+  assert.deepEqual(
+    rules.map((rule: any) => [rule.FromPort, rule.ToPort, rule.SourceSecurityGroupId ?? rule.CidrIp]),
+    [
+      [9090, 9090, 'sg-0123456789abcdef1'],
+      [9090, 9090, '10.1.64.0/20'],
+    ],
   );
-  const rule = only(operated, 'AWS::EC2::SecurityGroupIngress', ({ FromPort }) => FromPort === 9090);
-  assert.deepEqual([rule.ToPort, rule.SourceSecurityGroupId], [9090, 'sg-0123456789abcdef1']);
 });
 
 test('scaling leaves room for the clients of a task that fails, and no task alone', () => {

@@ -47,8 +47,8 @@ export interface ServiceProps {
   readonly loadBalancer: { readonly securityGroup: ec2.ISecurityGroup; readonly cidrs: string[] };
   /** Whether the load balancer receives another address in the place of clients', as behind an accelerator: then there are no limits per address. */
   readonly clientsAreHidden?: boolean;
-  /** Security groups that may reach the internal port (metrics, status, administration), each under a name. */
-  readonly operators?: Record<string, ec2.ISecurityGroup>;
+  /** Who may reach the internal port (metrics, status, administration), each under a name: a security group (`sg-…`), or a network (`10.1.64.0/20`). */
+  readonly operators?: Record<string, string>;
   readonly database: DatabaseConnection;
   readonly redis: RedisConnection;
   /**
@@ -189,8 +189,9 @@ export class Service extends Construct {
       ec2.Port.tcp(PORT),
       'Clients, through the load balancer alone, because a PROXY header of another could name any address',
     );
-    for (const [name, operators] of Object.entries(props.operators)) {
-      group.addIngressRule(operators, ec2.Port.tcp(INTERNAL_PORT), `Operators and Prometheus: ${name}`);
+    for (const [name, source] of Object.entries(props.operators)) {
+      const peer = source.includes('/') ? ec2.Peer.ipv4(source) : ec2.Peer.securityGroupId(source);
+      group.addIngressRule(peer, ec2.Port.tcp(INTERNAL_PORT), `Operators and Prometheus: ${name}`);
     }
     return group;
   }

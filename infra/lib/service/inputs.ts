@@ -1,6 +1,6 @@
 /** What the service accepts, and its defaults: those of terraform/modules/service/variables.tf, with the same reasons. */
 import { Token } from 'aws-cdk-lib';
-import { refuseUnless, validName, validRetention } from '../valid';
+import { refuseUnless, validClientCidr, validName, validRetention } from '../valid';
 import { checkConfig } from './config';
 import type { ServiceProps } from './index';
 
@@ -46,6 +46,7 @@ export function resolve(given: ServiceProps, region: string): ServiceValues {
   if (!props.home) checkSecret('previousEncryptionKeyArn', props.previousEncryptionKeyArn, region);
   checkConfig(props);
   checkNetwork(props);
+  checkOperators(props);
   checkSize(props);
   checkTimes(props);
   return props;
@@ -87,6 +88,13 @@ function checkNetwork({ subnets, publicUrl, loadBalancer, databaseCaUrl }: Servi
     'loadBalancer.cidrs are networks, such as 10.0.0.0/20: without one every PROXY header is refused, and with it every client.',
   );
   refuseUnless(databaseCaUrl.startsWith('https://'), 'databaseCaUrl begins with https://, so that the certificates are those of AWS.');
+}
+
+function checkOperators({ operators }: ServiceValues): void {
+  for (const [name, source] of Object.entries(operators)) {
+    if (source.includes('/')) validClientCidr(source);
+    else refuseUnless(Token.isUnresolved(source) || source.startsWith('sg-'), `operators are security groups such as sg-0123456789abcdef0, and networks such as 10.1.64.0/20: ${name} is ${source}.`);
+  }
 }
 
 function checkSize({ cpu, memory, tasks, maxConnections }: ServiceValues): void {

@@ -36,7 +36,7 @@ variable "network" {
 }
 
 variable "operators" {
-  description = "Security groups that reach metrics, `/status` and administration (port 9090), each under a name: a VPN, Prometheus."
+  description = "Who may reach metrics, `/status` and administration (port 9090), each under a name, such as a VPN or Prometheus: a security group, or a network."
   type        = map(string)
   default     = {}
 }

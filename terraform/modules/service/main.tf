@@ -102,7 +102,8 @@ resource "aws_vpc_security_group_ingress_rule" "operators" {
   for_each                     = var.operators
   security_group_id            = aws_security_group.this.id
   description                  = "Operators and Prometheus: ${each.key}"
-  referenced_security_group_id = each.value
+  referenced_security_group_id = strcontains(each.value, "/") ? null : each.value
+  cidr_ipv4                    = strcontains(each.value, "/") ? each.value : null
   ip_protocol                  = "tcp"
   from_port                    = local.internal_port
   to_port                      = local.internal_port

@@ -77,9 +77,16 @@ variable "clients_are_hidden" {
 }
 
 variable "operators" {
-  description = "Security groups that may reach the internal port (metrics, status, administration), each under a name."
+  description = "Who may reach the internal port (metrics, status, administration), each under a name: a security group (`sg-…`), or a network (`10.1.64.0/20`)."
   type        = map(string)
   default     = {}
+  validation {
+    condition = alltrue([
+      for source in values(var.operators) :
+      strcontains(source, "/") ? can(cidrnetmask(source)) && try(tonumber(split("/", source)[1]) >= 16, false) : startswith(source, "sg-")
+    ])
+    error_message = "operators are security groups such as sg-0123456789abcdef0, and networks of at most 65,536 addresses such as 10.1.64.0/20."
+  }
 }
 
 variable "database" {

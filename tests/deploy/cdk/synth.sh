@@ -9,22 +9,19 @@ app() {
     mkdir -p "$1"
     (cd "$ROOT" && tar -c --exclude node_modules --exclude cdk.out --exclude .terraform infra terraform config/schema.json) | tar -x -C "$1"
     ln -s "$CACHE/cdk/node_modules" "$1/infra/node_modules"
-    cat >"$1/infra/cdk.context.json" <<'INPUTS'
-{
-  "region": "eu-central-1",
-  "domain": { "name": "realtime.example.com", "zoneId": "Z0123456789" },
-  "image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/realtime-server:0.1.0"
-}
+    sed -i '/"context": {/r /dev/stdin' "$1/infra/cdk.json" <<'INPUTS'
+    "region": "eu-central-1",
+    "domain": { "name": "realtime.example.com", "zoneId": "Z0123456789" },
+    "image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/realtime-server:0.1.0",
 INPUTS
 }
 
-# program APP FILE: runs a program of the app without `cdk`, which takes seconds to start. What that passes on is in two files, and
-# that names of constructs are in the templates.
+# program APP FILE: runs a program of the app without `cdk`, which takes seconds to start. It passes on what is in a file, and that names
+# of constructs are in the templates.
 program() {
     cd "$1/infra" || return
     local context
-    context=$(python3 -c 'import json; print(json.dumps(json.load(open("cdk.json"))["context"] | json.load(open("cdk.context.json"))
-        | {"aws:cdk:enable-path-metadata": True}))')
+    context=$(python3 -c 'import json; print(json.dumps(json.load(open("cdk.json"))["context"] | {"aws:cdk:enable-path-metadata": True}))')
     CDK_CONTEXT_JSON="$context" node_modules/.bin/tsx "$2"
 }
 

@@ -149,6 +149,25 @@ run "network" {
   }
 }
 
+run "operators" {
+  command = plan
+  variables {
+    operators = { vpn = "sg-2", prometheus = "10.1.64.0/20" }
+  }
+
+  assert {
+    condition = alltrue([
+      for name, source in { vpn = ["sg-2", null], prometheus = [null, "10.1.64.0/20"] } :
+      aws_vpc_security_group_ingress_rule.operators[name].referenced_security_group_id == source[0] && aws_vpc_security_group_ingress_rule.operators[name].cidr_ipv4 == source[1]
+    ])
+    error_message = "Others than the operators reach the internal port."
+  }
+  assert {
+    condition     = alltrue([for rule in aws_vpc_security_group_ingress_rule.operators : rule.from_port == 9090 && rule.to_port == 9090])
+    error_message = "Operators reach another port."
+  }
+}
+
 run "scaling" {
   command = plan
 

@@ -55,6 +55,22 @@ run "one_subnet_is_refused" {
   expect_failures = [var.subnet_ids]
 }
 
+run "everyone_as_operators_is_refused" {
+  command = plan
+  variables {
+    operators = { everyone = "0.0.0.0/0" }
+  }
+  expect_failures = [var.operators]
+}
+
+run "an_address_without_its_prefix_as_operators_is_refused" {
+  command = plan
+  variables {
+    operators = { vpn = "10.1.64.7" }
+  }
+  expect_failures = [var.operators]
+}
+
 run "the_latest_image_is_refused" {
   command = plan
   variables {
