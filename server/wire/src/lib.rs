@@ -11,11 +11,15 @@
 //! - [`phoenix`]: the envelope, in its two dialects
 //! - [`supabase`]: the payloads inside the envelope
 //! - [`relay`]: the messages between nodes
+//! - [`yjs`]: what shared documents consist of on the wire, in the encoding of [`lib0`]
+//! - [`y_websocket`] and [`hocuspocus`]: the messages around it, in two protocols
 //! - [`pgoutput`]: what PostgreSQL sends about committed transactions
 //! - [`term_size`]: the size of a payload as upstream's limits measure it
 
 mod broadcast;
 mod change_type;
+pub mod hocuspocus;
+pub mod lib0;
 pub mod pgoutput;
 pub mod phoenix;
 mod raw_json;
@@ -23,3 +27,5 @@ pub mod relay;
 pub mod supabase;
 pub mod term_size;
 pub mod websocket;
+pub mod y_websocket;
+pub mod yjs;
