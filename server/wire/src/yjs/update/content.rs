@@ -14,8 +14,8 @@
 //!
 //! Strings and values without a length were once written by mistake; yrs leaves them out.
 
-use super::YjsError;
 use super::any;
+use super::{Nested, YjsError};
 use crate::lib0::Lib0Reader;
 use crate::yjs::fields::{clock, json};
 
@@ -37,11 +37,7 @@ const XML_FRAGMENT: u8 = 4;
 const XML_TEXT: u8 = 6;
 
 /// Reads a content. The result is its length.
-pub(super) fn read(
-    reader: &mut Lib0Reader<'_>,
-    content: u8,
-    subdocuments: &mut usize,
-) -> Result<u32, YjsError> {
+pub(super) fn read(reader: &mut Lib0Reader<'_>, content: u8, nested: &mut Nested) -> Result<u32, YjsError> {
     match content {
         DELETED => return clock(reader),
         STRING => return utf16_length(reader.var_string()?),
@@ -52,11 +48,14 @@ pub(super) fn read(
             reader.var_string()?;
             json(reader)?;
         }
-        SHARED_TYPE => shared_type(reader)?,
+        SHARED_TYPE => {
+            shared_type(reader)?;
+            nested.types += 1;
+        }
         DOCUMENT => {
             reader.var_string()?;
             any::read(reader)?;
-            *subdocuments += 1;
+            nested.documents += 1;
         }
         LEGACY => return Err(YjsError::LegacyContent),
         other => return Err(YjsError::StructType(other)),

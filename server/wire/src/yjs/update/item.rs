@@ -4,8 +4,8 @@
 //! time of the insertion (`origin`), the one to the right, and with neither of them the parent, which is a shared type of
 //! the document by its name, or the item that contains a shared type. An item of a map has its key.
 
-use super::YjsError;
 use super::content;
+use super::{Nested, YjsError};
 use crate::lib0::Lib0Reader;
 use crate::yjs::fields::clock;
 
@@ -32,7 +32,7 @@ pub(super) fn read(
     reader: &mut Lib0Reader<'_>,
     info: u8,
     id: Id,
-    subdocuments: &mut usize,
+    nested: &mut Nested,
 ) -> Result<u32, YjsError> {
     if info & HAS_ORIGIN != 0 {
         reference(reader, id)?;
@@ -50,7 +50,7 @@ pub(super) fn read(
             reader.var_string()?;
         }
     }
-    content::read(reader, info & CONTENT, subdocuments)
+    content::read(reader, info & CONTENT, nested)
 }
 
 /// Reads the id of another item. One of the same client precedes: clients rely on it without a check, and fail to apply

@@ -34,7 +34,7 @@ pub use sections::ClientSection;
 pub struct DocumentUpdate<'a> {
     bytes: &'a [u8],
     sections: Vec<ClientSection>,
-    subdocuments: usize,
+    nested: Nested,
     deletions: Deletions<'a>,
 }
 
@@ -45,11 +45,11 @@ impl<'a> DocumentUpdate<'a> {
     /// When it is not an update, or one that yrs reads differently from the clients.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, YjsError> {
         let mut reader = Lib0Reader::new(bytes);
-        let mut subdocuments = 0;
-        let sections = sections::read(&mut reader, &mut subdocuments)?;
+        let mut nested = Nested::default();
+        let sections = sections::read(&mut reader, &mut nested)?;
         let deletions = Deletions::read(&mut reader)?;
         reader.end()?;
-        Ok(Self { bytes, sections, subdocuments, deletions })
+        Ok(Self { bytes, sections, nested, deletions })
     }
 
     /// The encoded update.
@@ -69,7 +69,13 @@ impl<'a> DocumentUpdate<'a> {
 
     /// The documents within the document. yrs makes a store for each.
     pub fn subdocuments(&self) -> usize {
-        self.subdocuments
+        self.nested.documents
+    }
+
+    /// The shared types within others, such as the elements of an XML fragment. They may all be within each other; yrs deletes
+    /// what a type contains by recursion, which takes about 400 bytes of the stack for each level.
+    pub fn shared_types(&self) -> usize {
+        self.nested.types
     }
 
     /// What is deleted, each client once, with its ranges in order.
@@ -86,6 +92,13 @@ impl<'a> DocumentUpdate<'a> {
     pub fn is_empty(&self) -> bool {
         self.sections.is_empty() && self.deleted_ranges() == 0
     }
+}
+
+/// What items contain that has a structure of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Nested {
+    types: usize,
+    documents: usize,
 }
 
 /// Whether no client occurs twice. Clients write them in descending order, so that they need no sorting.

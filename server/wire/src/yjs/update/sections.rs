@@ -1,8 +1,8 @@
 //! The structs of each client: collected, skipped, or items.
 
 use super::item::{self, Id};
-use super::{YjsError, are_distinct};
-use crate::lib0::Lib0Reader;
+use super::{Nested, YjsError, are_distinct};
+use crate::lib0::{Lib0Error, Lib0Reader};
 use crate::yjs::fields::{advance, clock};
 
 /// The least bytes of a section: its count, client, clock and one struct.
@@ -27,15 +27,12 @@ pub struct ClientSection {
     pub structs: usize,
 }
 
-/// Reads the sections, each client once. Adds to `subdocuments`.
-pub(super) fn read(
-    reader: &mut Lib0Reader<'_>,
-    subdocuments: &mut usize,
-) -> Result<Vec<ClientSection>, YjsError> {
+/// Reads the sections, each client once. Adds to `nested`.
+pub(super) fn read(reader: &mut Lib0Reader<'_>, nested: &mut Nested) -> Result<Vec<ClientSection>, YjsError> {
     let count = reader.count(SECTION_BYTES_MIN)?;
     let mut sections = Vec::with_capacity(count);
     for _ in 0..count {
-        sections.push(section(reader, subdocuments)?);
+        sections.push(section(reader, nested)?);
     }
     if are_distinct(sections.iter().map(|section| section.client).collect()) {
         Ok(sections)
@@ -44,11 +41,11 @@ pub(super) fn read(
     }
 }
 
-fn section(reader: &mut Lib0Reader<'_>, subdocuments: &mut usize) -> Result<ClientSection, YjsError> {
+fn section(reader: &mut Lib0Reader<'_>, nested: &mut Nested) -> Result<ClientSection, YjsError> {
     let structs = reader.var_uint()?;
     let (client, clock) = (reader.var_uint()?, clock(reader)?);
     let structs = usize::try_from(structs).ok().filter(|&count| count <= reader.len() / STRUCT_BYTES_MIN);
-    let structs = structs.ok_or(crate::lib0::Lib0Error::Truncated)?;
+    let structs = structs.ok_or(Lib0Error::Truncated)?;
     if structs == 0 {
         // yrs calls itself once for each of these.
         return Err(YjsError::EmptySection);
@@ -56,18 +53,18 @@ fn section(reader: &mut Lib0Reader<'_>, subdocuments: &mut usize) -> Result<Clie
     let mut end = clock;
     for _ in 0..structs {
         let id = Id { client, clock: end };
-        end = advance(end, any_struct(reader, id, subdocuments)?)?;
+        end = advance(end, any_struct(reader, id, nested)?)?;
     }
     Ok(ClientSection { client, clock, end, structs })
 }
 
 /// Reads a struct. The result is its length.
-fn any_struct(reader: &mut Lib0Reader<'_>, id: Id, subdocuments: &mut usize) -> Result<u32, YjsError> {
+fn any_struct(reader: &mut Lib0Reader<'_>, id: Id, nested: &mut Nested) -> Result<u32, YjsError> {
     match reader.byte()? {
         COLLECTED | SKIPPED => match clock(reader)? {
             0 => Err(YjsError::EmptyStruct),
             length => Ok(length),
         },
-        info => item::read(reader, info, id, subdocuments),
+        info => item::read(reader, info, id, nested),
     }
 }
