@@ -5,6 +5,8 @@ import type { IDependable } from 'constructs';
 export interface DatabaseConnection {
   readonly host: string;
   readonly port: number;
+  /** What signs the certificate of the database, as PEM. */
+  readonly certificates: string;
   readonly database: string;
   /** The role that the server connects as. */
   readonly role: string;

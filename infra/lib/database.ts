@@ -4,7 +4,9 @@
  * The password of the owner is made and rotated by RDS; only the migration task reads it. The server has a role of its own. The
  * cluster is described resource by resource, because the construct of the CDK makes the password of the owner itself.
  */
-import { RemovalPolicy, Tags } from 'aws-cdk-lib';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { RemovalPolicy, Stack, Tags } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import type * as kms from 'aws-cdk-lib/aws-kms';
 import * as logs from 'aws-cdk-lib/aws-logs';
@@ -26,6 +28,8 @@ export interface DatabaseProps {
   readonly databaseName?: string;
   /** The role that the server connects as. */
   readonly role?: string;
+  /** The certificates that sign those of the databases of this region, as PEM. Without it: those of terraform/modules/database/certificates. */
+  readonly certificates?: string;
   /** Instances of the cluster. One alone has no other that could take over. */
   readonly instances?: number;
   /** Aurora capacity units (about 2 GiB of memory each) of an instance. */
@@ -80,6 +84,7 @@ export class Database extends Construct {
     this.connection = {
       host: this.cluster.attrEndpointAddress,
       port: PORT,
+      certificates: props.certificates ?? certificatesOf(Stack.of(this).region),
       database: databaseName,
       role,
       passwordArn: password.secretArn,
@@ -170,6 +175,16 @@ export class Database extends Construct {
       });
     }
   }
+}
+
+/** As AWS publishes them: docs/aws.md, «The database». */
+function certificatesOf(region: string): string {
+  const file = join(__dirname, '../../terraform/modules/database/certificates', `${region}.pem`);
+  refuseUnless(
+    existsSync(file),
+    `There are no certificates of the databases of ${region}: give certificates, with what https://truststore.pki.rds.amazonaws.com/${region}/${region}-bundle.pem has.`,
+  );
+  return readFileSync(file, 'utf8');
 }
 
 interface WithDefaults extends DatabaseProps {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { App, Stack } from 'aws-cdk-lib';
 import { Match } from 'aws-cdk-lib/assertions';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { Database, type DatabaseProps } from '../lib/database';
+import { Network } from '../lib/network';
 import { only, refused, templateIn } from './stacks';
 
 const database = (props: Partial<DatabaseProps> = {}) =>
@@ -43,6 +45,17 @@ test('connections have TLS, and the log can be read', () => {
   const parameters = only(database({ engineVersion: '17.4' }), 'AWS::RDS::DBClusterParameterGroup');
   assert.deepEqual(parameters.Parameters, { 'rds.force_ssl': '1', 'rds.logical_replication': '1' });
   assert.equal(parameters.Family, 'aurora-postgresql17');
+});
+
+test('tasks are given the certificates of the region, and refused in one that has none here', () => {
+  const at = (region: string, certificates?: string) => {
+    const stack = new Stack(new App(), 'example', { env: { region } });
+    const { vpc, isolatedSubnets: subnets } = new Network(stack, 'Network', { name: 'example' });
+    return new Database(stack, 'Database', { name: 'example', vpc, subnets, ...(certificates && { certificates }) }).connection.certificates;
+  };
+  assert.equal(at('eu-central-1').match(/BEGIN CERTIFICATE/g)?.length, 3);
+  refused(() => at('xx-new-1'), /^There are no certificates of the databases of xx-new-1: give certificates/);
+  assert.equal(at('xx-new-1', '-----BEGIN CERTIFICATE-----'), '-----BEGIN CERTIFICATE-----');
 });
 
 test('any instance can take over', () => {

@@ -21,7 +21,7 @@ const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] 
   ['a secret without the end of its ARN', { jwtSecretArn: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:given' }, /^jwtSecretArn is the whole ARN/],
   [
     'another secret than that of the first region',
-    { jwtSecretArn: secret('given'), home: { jwtSecretArn: 'a', operatorsSecretArn: 'b', encryptionKeyArn: 'c' } },
+    { jwtSecretArn: secret('given'), sharedSecrets: { jwtSecretArn: 'a', operatorsSecretArn: 'b', encryptionKeyArn: 'c' } },
     /^jwtSecretArn belongs to the service of the other region/,
   ],
   ['everyone as operators', { operators: { everyone: '0.0.0.0/0' } }, /^A network of clients or operators has at most 65,536 addresses/],
@@ -34,7 +34,6 @@ const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] 
   ['pings that the load balancer does not wait for', { pingInterval: 350 }, /^pingInterval is below 120 seconds/],
   ['a namespace of AWS', { namespace: 'AWS/ECS' }, /^namespace does not begin with AWS/],
   ['requests all the time', { settingsInterval: 1 }, /^settingsInterval is from 5 to 600/],
-  ['certificates without TLS', { databaseCaUrl: 'http://example.com/ca.pem' }, /^databaseCaUrl begins with https/],
   ['a retention that does not exist', { logRetentionDays: 31 }, /^logRetentionDays is one of the periods/],
   [
     'a limit per address while clients are hidden',

@@ -156,12 +156,12 @@ test('a secret of clients is made unless one is given', () => {
 });
 
 test('a second region uses the secrets of the first, and does not migrate its database', () => {
-  const home = { jwtSecretArn: secret('jwt'), operatorsSecretArn: secret('operators'), encryptionKeyArn: secret('key') };
-  const second = service({ home });
+  const sharedSecrets = { jwtSecretArn: secret('jwt'), operatorsSecretArn: secret('operators'), encryptionKeyArn: secret('key') };
+  const second = service({ sharedSecrets });
   second.resourceCountIs('AWS::SecretsManager::Secret', 0);
   second.resourceCountIs('AWS::ECS::TaskDefinition', 1);
   second.resourceCountIs('Custom::Migration', 0);
-  assert.deepEqual(statement('task', 'Secrets', second).Resource.slice(0, 3), Object.values(home));
+  assert.deepEqual(statement('task', 'Secrets', second).Resource.slice(0, 3), Object.values(sharedSecrets));
 });
 
 test('the secret of clients and the key that encrypts the secrets of tenants stay when they leave the stack', () => {

@@ -16,6 +16,7 @@ export const secret = (name: string) => `arn:aws:secretsmanager:eu-central-1:123
 export const connection: DatabaseConnection = {
   host: 'database.example.com',
   port: 5432,
+  certificates: '-----BEGIN CERTIFICATE-----',
   database: 'realtime',
   role: 'realtime',
   passwordArn: secret('role'),

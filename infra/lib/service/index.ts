@@ -57,7 +57,7 @@ export interface ServiceProps {
    */
   readonly jwtSecretArn?: string | undefined;
   /** Of the service in another region, whose database and Redis this one uses as well. Its secrets are used, and it migrates the database. */
-  readonly home?: ServiceSecrets;
+  readonly sharedSecrets?: ServiceSecrets;
   /** The secret with the key that encrypted the secrets of stored tenants before, while it is rotated, by its whole ARN. */
   readonly previousEncryptionKeyArn?: string | undefined;
   /** CPU of a task, in units of which 1,024 are one processor. */
@@ -76,12 +76,10 @@ export interface ServiceProps {
   readonly namespace?: string;
   /** Seconds between two requests for config.toml and for the secrets. Each is a start of the AWS CLI, about a second of CPU. */
   readonly settingsInterval?: number;
-  /** An image with the AWS CLI, curl and a shell. */
+  /** An image with the AWS CLI and a shell. */
   readonly settingsImage?: string;
-  /** An image with psql 15 or later, wget and a shell. */
+  /** An image with psql 15 or later and a shell. */
   readonly psqlImage?: string;
-  /** Where the certificates are that sign those of the database. */
-  readonly databaseCaUrl?: string;
   /** Key that encrypts secrets and logs; its policy allows CloudWatch Logs to use it. Without it: the AWS managed key. */
   readonly kmsKey?: IKey;
   /** Keys of secrets that are encrypted with another one than `kmsKey`: that of `jwtSecretArn`, and those of database and cache. */
@@ -100,7 +98,7 @@ export class Service extends Construct {
   /** The secret that signs the tokens of operators. */
   readonly operatorsSecretArn: string;
   /** The secrets, for services of other regions. */
-  readonly home: ServiceSecrets;
+  readonly secrets: ServiceSecrets;
   /** Whether limits per address are off, as an accelerator needs it. */
   readonly clientsAreHidden: boolean;
   /** The log of all tasks. */
@@ -131,9 +129,9 @@ export class Service extends Construct {
     this.monitored = { cluster: cluster.clusterName, service: props.name, logNamespace: this.countNotFetched(props) };
 
     const secrets = new Secrets(this, 'Secrets', props);
-    this.home = secrets.home;
-    this.jwtSecretArn = secrets.home.jwtSecretArn;
-    this.operatorsSecretArn = secrets.home.operatorsSecretArn;
+    this.secrets = secrets.arns;
+    this.jwtSecretArn = secrets.arns.jwtSecretArn;
+    this.operatorsSecretArn = secrets.arns.operatorsSecretArn;
     const settings = new Settings(this, 'Settings', { config: props.config, logGroup: this.logGroup });
 
     const common = { service: props, secrets, logGroup: this.logGroup };
@@ -152,7 +150,7 @@ export class Service extends Construct {
     const first = [props.database.ready, props.redis.ready, ...connected];
     // A version serves after its tables are there, and a task starts with its settings.
     service.node.addDependency(...first, settings.object, props.targetGroup.loadBalancerAttached);
-    if (!props.home) {
+    if (!props.sharedSecrets) {
       const migration = new Migration(this, 'Migration', { ...common, cluster, securityGroup: this.securityGroup });
       migration.run.node.addDependency(...first);
       service.node.addDependency(migration);

@@ -4,7 +4,7 @@ import { refuseUnless, validClientCidr, validName, validRetention } from '../val
 import { checkConfig } from './config';
 import type { ServiceProps } from './index';
 
-type Optional = 'jwtSecretArn' | 'previousEncryptionKeyArn' | 'home' | 'kmsKey';
+type Optional = 'jwtSecretArn' | 'previousEncryptionKeyArn' | 'sharedSecrets' | 'kmsKey';
 
 /** Every value of a service: what is given, and the defaults of the rest. */
 export type ServiceValues = Required<Omit<ServiceProps, Optional>> & Pick<ServiceProps, Optional>;
@@ -33,7 +33,6 @@ export function resolve(given: ServiceProps, region: string): ServiceValues {
     settingsInterval: 30,
     settingsImage: 'public.ecr.aws/aws-cli/aws-cli:2.31.29',
     psqlImage: 'public.ecr.aws/docker/library/postgres:17-alpine',
-    databaseCaUrl: 'https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem',
     secretKmsKeys: [],
     logRetentionDays: 30,
     ...given,
@@ -42,8 +41,8 @@ export function resolve(given: ServiceProps, region: string): ServiceValues {
   validRetention(props.logRetentionDays);
   checkVersion(props);
   checkJwtSecret(props, region);
-  // The secrets of a service with a home are in the region of that.
-  if (!props.home) checkSecret('previousEncryptionKeyArn', props.previousEncryptionKeyArn, region);
+  // Secrets that are shared are in the region of the other service.
+  if (!props.sharedSecrets) checkSecret('previousEncryptionKeyArn', props.previousEncryptionKeyArn, region);
   checkConfig(props);
   checkNetwork(props);
   checkOperators(props);
@@ -59,9 +58,9 @@ function checkVersion({ image }: ServiceValues): void {
   );
 }
 
-function checkJwtSecret({ jwtSecretArn, home }: ServiceValues, region: string): void {
+function checkJwtSecret({ jwtSecretArn, sharedSecrets }: ServiceValues, region: string): void {
   if (jwtSecretArn === undefined) return;
-  refuseUnless(!home, 'jwtSecretArn belongs to the service of the other region: home has it.');
+  refuseUnless(!sharedSecrets, 'jwtSecretArn belongs to the service of the other region: they are in sharedSecrets.');
   checkSecret('jwtSecretArn', jwtSecretArn, region);
 }
 
@@ -80,14 +79,13 @@ function checkSecret(name: string, arn: string | undefined, region: string): voi
   );
 }
 
-function checkNetwork({ subnets, publicUrl, loadBalancer, databaseCaUrl }: ServiceValues): void {
+function checkNetwork({ subnets, publicUrl, loadBalancer }: ServiceValues): void {
   refuseUnless(subnets.length >= 2, 'subnets are of at least two zones, so that the tasks of one remain when the other fails.');
   refuseUnless(/^wss:\/\/[^/]+/.test(publicUrl), `publicUrl begins with wss://, because the load balancer terminates TLS: it is ${publicUrl}.`);
   refuseUnless(
     loadBalancer.cidrs.length > 0 && loadBalancer.cidrs.every((cidr) => Token.isUnresolved(cidr) || /^[0-9a-f.:]+\/[0-9]+$/.test(cidr)),
     'loadBalancer.cidrs are networks, such as 10.0.0.0/20: without one every PROXY header is refused, and with it every client.',
   );
-  refuseUnless(databaseCaUrl.startsWith('https://'), 'databaseCaUrl begins with https://, so that the certificates are those of AWS.');
 }
 
 function checkOperators({ operators }: ServiceValues): void {

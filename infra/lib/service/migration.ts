@@ -1,6 +1,6 @@
 /**
  * What a version needs in the database, done by a task of its own before any server of the version starts: the role of the server
- * (role.sql, as the owner), and then the tables (realtime-server migrate, as the role). The service of another region (`home`) has done
+ * (role.sh, as the owner), and then the tables (realtime-server migrate, as the role). The service of another region (`sharedSecrets`) has done
  * it, where there is one.
  *
  * CloudFormation has no resource for a task that ends, so a function runs it (functions/migration.mjs), and the deployment fails when
@@ -40,7 +40,7 @@ export class Migration extends Construct {
       new PolicyStatement({
         sid: 'Secrets',
         actions: ['secretsmanager:GetSecretValue'],
-        resources: [service.database.ownerPasswordArn, service.database.passwordArn, secrets.home.encryptionKeyArn, ...previousKey(service)],
+        resources: [service.database.ownerPasswordArn, service.database.passwordArn, secrets.arns.encryptionKeyArn, ...previousKey(service)],
       }),
       ...keyStatements(service),
     ]);
@@ -113,12 +113,10 @@ function databaseRole({ service, logGroup }: MigrationProps): Container {
     image: service.psqlImage,
     essential: false,
     user: '0:0',
-    entryPoint: ['/bin/sh', '-ceu'],
-    command: [
-      'wget -q -O "$FOLDER/database-ca.pem" "$CA_URL"; printf \'%s\' "$ROLE_SQL" | psql --no-psqlrc --quiet --set ON_ERROR_STOP=1',
-    ],
+    entryPoint: ['/bin/sh', '-c'],
+    command: [shared('role.sh')],
     environment: pairs({
-      CA_URL: service.databaseCaUrl,
+      CERTIFICATES: database.certificates,
       FOLDER,
       PGDATABASE: database.database,
       PGHOST: database.host,
@@ -155,7 +153,7 @@ function tables({ service, secrets, logGroup }: MigrationProps): Container {
     environment: pairs(databaseEnvironment(service.database)),
     secrets: [
       { name: 'DB_PASSWORD', valueFrom: service.database.passwordArn },
-      { name: 'DB_ENC_KEY_GCM', valueFrom: secrets.home.encryptionKeyArn },
+      { name: 'DB_ENC_KEY_GCM', valueFrom: secrets.arns.encryptionKeyArn },
       ...previousKey(service).map((valueFrom) => ({ name: 'REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY', valueFrom })),
     ],
     dependsOn: [{ containerName: 'role', condition: 'SUCCESS' }],

@@ -19,17 +19,17 @@ export interface SecretFile {
 
 export class Secrets extends Construct {
   /** Those of the service in another region, if there is one. */
-  readonly home: ServiceSecrets;
+  readonly arns: ServiceSecrets;
   readonly files: SecretFile[];
 
   constructor(scope: Construct, id: string, props: ServiceValues) {
     super(scope, id);
-    this.home = props.home ?? this.createSecrets(props);
+    this.arns = props.sharedSecrets ?? this.createSecrets(props);
     const { redis, database } = props;
     this.files = [
-      { name: 'jwt', arn: this.home.jwtSecretArn },
-      { name: 'operators', arn: this.home.operatorsSecretArn },
-      { name: 'encryption-key', arn: this.home.encryptionKeyArn },
+      { name: 'jwt', arn: this.arns.jwtSecretArn },
+      { name: 'operators', arn: this.arns.operatorsSecretArn },
+      { name: 'encryption-key', arn: this.arns.encryptionKeyArn },
       { name: 'database-password', arn: database.passwordArn },
       {
         name: 'redis-url',

@@ -183,7 +183,7 @@ function settings({ service, secrets, logGroup, bucket }: TaskProps): Container 
       FOLDER,
       INTERVAL: String(service.settingsInterval),
       SECRETS: secrets.files.map(({ name, arn, around = [] }) => [name, arn, ...around].join(' ')).join('\n'),
-      CA_URL: service.databaseCaUrl,
+      CERTIFICATES: service.database.certificates,
     }),
     stopTimeout: 5,
     logConfiguration: logged(logGroup, 'settings'),

@@ -38,7 +38,7 @@ output "secrets" {
   value = {
     jwt            = module.service.jwt_secret_arn
     operators      = module.service.operators_secret_arn
-    encryption_key = module.service.home.encryption_key_arn
+    encryption_key = module.service.secrets.encryption_key_arn
     database       = module.database.connection.password_arn
     redis          = module.cache.connection.password_arn
   }

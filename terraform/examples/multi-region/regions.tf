@@ -3,20 +3,20 @@
 
 module "us_east_1" {
   source    = "./region"
-  providers = { aws = aws.us-east-1, aws.home = aws }
+  providers = { aws = aws.us-east-1, aws.home_region = aws }
   # Dashboards have one name in all regions, so each region has another.
   name   = "${local.name}-us"
   cidr   = "10.1.0.0/16"
   common = local.common
   emails = var.emails
-  home = {
+  home_region = {
     region               = var.region
     vpc_id               = module.network.vpc_id
     cidr                 = module.network.cidr
     isolated_route_table = module.network.isolated_route_table_id
     database             = module.database.connection
     redis                = module.cache.connection
-    secrets              = module.service.home
+    secrets              = module.service.secrets
   }
 }
 

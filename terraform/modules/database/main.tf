@@ -2,9 +2,14 @@
 #
 # The password of the owner is made and rotated by RDS; only the migration task reads it. The server has a role of its own.
 
+data "aws_region" "current" {}
+
 locals {
   port  = 5432
   major = split(".", var.engine_version)[0]
+  # As AWS publishes them: docs/aws.md, «The database».
+  file         = "${path.module}/certificates/${data.aws_region.current.region}.pem"
+  certificates = var.certificates != null ? var.certificates : fileexists(local.file) ? file(local.file) : null
 }
 
 resource "aws_db_subnet_group" "this" {

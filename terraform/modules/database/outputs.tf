@@ -1,14 +1,19 @@
 output "connection" {
-  description = "What a server needs to connect: host, port, database, role, and the secret with the password of the role."
+  description = "What a server needs to connect: host, port, certificates, database, role, and the secret with the password of the role."
   value = {
     host         = aws_rds_cluster.this.endpoint
     port         = local.port
+    certificates = local.certificates
     database     = var.database_name
     role         = var.role
     password_arn = aws_secretsmanager_secret.role.arn
     # Only the migration task uses the owner.
     owner              = aws_rds_cluster.this.master_username
     owner_password_arn = one(aws_rds_cluster.this.master_user_secret).secret_arn
+  }
+  precondition {
+    condition     = local.certificates != null
+    error_message = "The module has no certificates of the databases of ${data.aws_region.current.region}: give `certificates`, with what https://truststore.pki.rds.amazonaws.com/${data.aws_region.current.region}/${data.aws_region.current.region}-bundle.pem has."
   }
   # Before these a task would connect in vain.
   depends_on = [

@@ -69,6 +69,16 @@ variable "database_name" {
   }
 }
 
+variable "certificates" {
+  description = "The certificates that sign those of the databases of this region, as PEM. Null: those that the module has (`certificates/`)."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.certificates == null || can(regex("-----BEGIN CERTIFICATE-----", var.certificates))
+    error_message = "certificates is the text of a file with PEM: file(\"eu-central-1-bundle.pem\")."
+  }
+}
+
 variable "role" {
   description = "Name of the role that the server connects as."
   type        = string

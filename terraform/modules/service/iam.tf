@@ -122,7 +122,7 @@ resource "aws_iam_role_policy" "execution" {
 
 # The migration task alone can read the password of the owner of the database. What it needs is injected, because it ends at once.
 resource "aws_iam_role" "migration" {
-  count              = var.home == null ? 1 : 0
+  count              = var.shared_secrets == null ? 1 : 0
   name_prefix        = "${var.name}-migration-"
   assume_role_policy = data.aws_iam_policy_document.assume.json
   tags               = var.tags
@@ -152,7 +152,7 @@ data "aws_iam_policy_document" "migration" {
 }
 
 resource "aws_iam_role_policy" "migration" {
-  count  = var.home == null ? 1 : 0
+  count  = var.shared_secrets == null ? 1 : 0
   name   = "migration"
   role   = aws_iam_role.migration[0].id
   policy = data.aws_iam_policy_document.migration.json

@@ -1,10 +1,10 @@
 # What a version needs in the database, done by a task of its own before any server of the version starts: the role of the server
-# (role.sql, as the owner), and then the tables (realtime-server migrate, as the role). The service of another region (`home`) has
+# (role.sh, as the owner), and then the tables (realtime-server migrate, as the role). The service of another region (`shared_secrets`) has
 # done it, where there is one.
 
 locals {
   role_environment = {
-    CA_URL        = var.database_ca_url
+    CERTIFICATES  = var.database.certificates
     FOLDER        = local.folder
     PGDATABASE    = var.database.database
     PGHOST        = var.database.host
@@ -21,8 +21,8 @@ locals {
     image       = var.psql_image
     essential   = false
     user        = "0:0"
-    entryPoint  = ["/bin/sh", "-ceu"]
-    command     = ["wget -q -O \"$FOLDER/database-ca.pem\" \"$CA_URL\"; printf '%s' \"$ROLE_SQL\" | psql --no-psqlrc --quiet --set ON_ERROR_STOP=1"]
+    entryPoint  = ["/bin/sh", "-c"]
+    command     = [file("${path.module}/role.sh")]
     environment = [for name, value in local.role_environment : { name = name, value = value }]
     secrets = [
       # RDS keeps it as JSON.
@@ -60,7 +60,7 @@ locals {
 }
 
 resource "aws_ecs_task_definition" "migration" {
-  count                    = var.home == null ? 1 : 0
+  count                    = var.shared_secrets == null ? 1 : 0
   family                   = "${var.name}-migration"
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
@@ -89,7 +89,7 @@ resource "aws_ecs_task_definition" "migration" {
 # Terraform has no resource for a task that ends, so this needs the AWS CLI where `terraform apply` runs. Another image, and a
 # change of anything else that the task consists of, runs it again.
 resource "terraform_data" "migration" {
-  count            = var.home == null ? 1 : 0
+  count            = var.shared_secrets == null ? 1 : 0
   triggers_replace = [aws_ecs_task_definition.migration[0].arn]
 
   provisioner "local-exec" {

@@ -32,7 +32,7 @@ output "dimensions" {
   value       = { service = var.name }
 }
 
-output "home" {
+output "secrets" {
   description = "The secrets, for services of other regions that use the same database and Redis."
   value = {
     jwt_secret_arn       = local.jwt_secret_arn

@@ -1,13 +1,18 @@
--- The role of the server. Run by the owner of the database before each migration; what is there already stays, but for the password,
--- which is always that of the secret.
+-- The role of the server. Run by the owner of the database before each migration (role.sh); what is there already stays, but for the
+-- password, which is always that of the secret.
 \getenv role ROLE
-\getenv password ROLE_PASSWORD
 \getenv database PGDATABASE
+
+-- Two at once would fail.
+DO $$ BEGIN PERFORM pg_advisory_lock(hashtext('role of the server')); END $$;
 
 SELECT format('CREATE ROLE %I', :'role') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
 
 -- CREATEROLE is for the roles of clients (anon, authenticated, service_role), which the first join of a private room makes.
-ALTER ROLE :"role" LOGIN CREATEROLE PASSWORD :'password';
+ALTER ROLE :"role" LOGIN CREATEROLE;
+
+-- It is read from the standard input, twice, and psql sends a verifier: the log and the statistics of PostgreSQL have statements in them.
+\password :"role"
 
 -- REPLICATION as RDS has it: messages from SQL and changes of tables are read from the write-ahead log.
 GRANT rds_replication TO :"role";

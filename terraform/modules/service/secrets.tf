@@ -2,10 +2,10 @@
 # while a task runs; a secret that signs tokens may have several lines, so that it can be rotated without an interruption.
 
 locals {
-  # Each comes from the service of another region, if there is one (`home`), or is given, or is made here.
-  jwt_secret_arn       = try(var.home.jwt_secret_arn, var.jwt_secret.arn, one(aws_secretsmanager_secret.jwt[*].arn))
-  operators_secret_arn = try(var.home.operators_secret_arn, one(aws_secretsmanager_secret.operators[*].arn))
-  encryption_key_arn   = try(var.home.encryption_key_arn, one(aws_secretsmanager_secret.encryption_key[*].arn))
+  # Each comes from the service of another region, if there is one (`shared_secrets`), or is given, or is made here.
+  jwt_secret_arn       = try(var.shared_secrets.jwt_secret_arn, var.jwt_secret.arn, one(aws_secretsmanager_secret.jwt[*].arn))
+  operators_secret_arn = try(var.shared_secrets.operators_secret_arn, one(aws_secretsmanager_secret.operators[*].arn))
+  encryption_key_arn   = try(var.shared_secrets.encryption_key_arn, one(aws_secretsmanager_secret.encryption_key[*].arn))
   # File below /run/realtime → the secret, and what the file has before and after it (settings.sh).
   secret_files = merge({
     jwt               = { arn = local.jwt_secret_arn, around = [] }
@@ -24,7 +24,7 @@ data "aws_secretsmanager_random_password" "jwt" {
 }
 
 resource "aws_secretsmanager_secret" "jwt" {
-  count       = var.jwt_secret == null && var.home == null ? 1 : 0
+  count       = var.jwt_secret == null && var.shared_secrets == null ? 1 : 0
   name_prefix = "${var.name}-jwt-"
   description = "Signs the tokens of clients of ${var.name}; one secret a line"
   kms_key_id  = var.kms_key_arn
@@ -32,7 +32,7 @@ resource "aws_secretsmanager_secret" "jwt" {
 }
 
 resource "aws_secretsmanager_secret_version" "jwt" {
-  count                    = var.jwt_secret == null && var.home == null ? 1 : 0
+  count                    = var.jwt_secret == null && var.shared_secrets == null ? 1 : 0
   secret_id                = aws_secretsmanager_secret.jwt[0].id
   secret_string_wo         = data.aws_secretsmanager_random_password.jwt.random_password
   secret_string_wo_version = 1
@@ -44,7 +44,7 @@ data "aws_secretsmanager_random_password" "operators" {
 }
 
 resource "aws_secretsmanager_secret" "operators" {
-  count       = var.home == null ? 1 : 0
+  count       = var.shared_secrets == null ? 1 : 0
   name_prefix = "${var.name}-operators-"
   description = "Signs the tokens of operators of ${var.name}; one secret a line"
   kms_key_id  = var.kms_key_arn
@@ -52,7 +52,7 @@ resource "aws_secretsmanager_secret" "operators" {
 }
 
 resource "aws_secretsmanager_secret_version" "operators" {
-  count                    = var.home == null ? 1 : 0
+  count                    = var.shared_secrets == null ? 1 : 0
   secret_id                = aws_secretsmanager_secret.operators[0].id
   secret_string_wo         = data.aws_secretsmanager_random_password.operators.random_password
   secret_string_wo_version = 1
@@ -66,7 +66,7 @@ data "aws_secretsmanager_random_password" "encryption_key" {
 
 # Without it the secrets of stored tenants cannot be read; so it can be restored for 30 days after it was deleted.
 resource "aws_secretsmanager_secret" "encryption_key" {
-  count                   = var.home == null ? 1 : 0
+  count                   = var.shared_secrets == null ? 1 : 0
   name_prefix             = "${var.name}-encryption-key-"
   description             = "Encrypts the secrets of stored tenants of ${var.name}"
   kms_key_id              = var.kms_key_arn
@@ -75,7 +75,7 @@ resource "aws_secretsmanager_secret" "encryption_key" {
 }
 
 resource "aws_secretsmanager_secret_version" "encryption_key" {
-  count                    = var.home == null ? 1 : 0
+  count                    = var.shared_secrets == null ? 1 : 0
   secret_id                = aws_secretsmanager_secret.encryption_key[0].id
   secret_string_wo         = data.aws_secretsmanager_random_password.encryption_key.random_password
   secret_string_wo_version = 1

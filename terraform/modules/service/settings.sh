@@ -72,11 +72,9 @@ secrets() {
     done
 }
 
-# The certificates that sign those of RDS are in no list of the system. They are fetched once.
+# The certificates that sign those of the database, which are in no list of the system.
 certificates() {
-    [ -e "$FOLDER/database-ca.pem" ] || {
-        curl --silent --show-error --fail --max-time 30 --output "$FOLDER/.fetched" "$CA_URL" && place database-ca.pem
-    }
+    printf '%s\n' "$CERTIFICATES" >"$FOLDER/.fetched" && place database-ca.pem
 }
 
 while true; do

@@ -68,12 +68,12 @@ locals {
   )
 
   settings_environment = {
-    BUCKET   = aws_s3_bucket.settings.id
-    KEY      = aws_s3_object.settings.key
-    FOLDER   = local.folder
-    INTERVAL = tostring(var.settings_interval)
-    SECRETS  = join("\n", [for file, secret in local.secret_files : join(" ", concat([file, secret.arn], secret.around))])
-    CA_URL   = var.database_ca_url
+    BUCKET       = aws_s3_bucket.settings.id
+    KEY          = aws_s3_object.settings.key
+    FOLDER       = local.folder
+    INTERVAL     = tostring(var.settings_interval)
+    SECRETS      = join("\n", [for file, secret in local.secret_files : join(" ", concat([file, secret.arn], secret.around))])
+    CERTIFICATES = var.database.certificates
   }
 
   server = merge(local.confined, {

@@ -94,6 +94,7 @@ variable "database" {
   type = object({
     host               = string
     port               = number
+    certificates       = string
     database           = string
     role               = string
     password_arn       = string
@@ -132,13 +133,13 @@ variable "jwt_secret" {
   }
 }
 
-variable "home" {
-  description = "The output `home` of the service in another region, whose database and Redis this one uses as well. Its secrets are used, and it migrates the database. Null: this service does."
+variable "shared_secrets" {
+  description = "The output `secrets` of the service in another region, whose database and Redis this one uses as well. Its secrets are used, and it migrates the database. Null: this service does."
   type        = object({ jwt_secret_arn = string, operators_secret_arn = string, encryption_key_arn = string })
   default     = null
   validation {
-    condition     = var.home == null || var.jwt_secret == null
-    error_message = "jwt_secret belongs to the service of the other region: `home` has it."
+    condition     = var.shared_secrets == null || var.jwt_secret == null
+    error_message = "jwt_secret belongs to the service of the other region: they are in `shared_secrets`."
   }
 }
 
@@ -243,25 +244,15 @@ variable "settings_interval" {
 }
 
 variable "settings_image" {
-  description = "An image with the AWS CLI, curl and a shell."
+  description = "An image with the AWS CLI and a shell."
   type        = string
   default     = "public.ecr.aws/aws-cli/aws-cli:2.31.29"
 }
 
 variable "psql_image" {
-  description = "An image with psql 15 or later, wget and a shell."
+  description = "An image with psql 15 or later and a shell."
   type        = string
   default     = "public.ecr.aws/docker/library/postgres:17-alpine"
-}
-
-variable "database_ca_url" {
-  description = "Where the certificates are that sign those of the database."
-  type        = string
-  default     = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-  validation {
-    condition     = startswith(var.database_ca_url, "https://")
-    error_message = "database_ca_url begins with https://, so that the certificates are those of AWS."
-  }
 }
 
 variable "kms_key_arn" {

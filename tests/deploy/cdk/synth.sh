@@ -28,7 +28,7 @@ program() {
 # templates_place: where the templates of these files of the clone are, once they are made.
 templates_place() {
     local key
-    key=$(cd "$ROOT" && find infra terraform/config.toml terraform/sizes.json terraform/modules/service tests/deploy/cdk/synth.sh \
+    key=$(cd "$ROOT" && find infra terraform/config.toml terraform/sizes.json terraform/modules/{service,database/certificates} tests/deploy/cdk/synth.sh \
         \( -name node_modules -o -name .terraform -o -name cdk.out \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
     echo "$CACHE/synthesised/${key%% *}"
 }

@@ -42,13 +42,12 @@ secrets_are_there() {
 settings_are_fetched() {
     secrets_are_there
     rm "$folder"/*
-    cp "$work/authority.pem" "$work/volumes/ca.pem"
     local python given programs=(--volume /usr:/usr:ro --volume "$CACHE/aws:$CACHE/aws:ro")
     python=$(dirname "$(dirname "$(realpath "$CACHE/aws/bin/python")")")
     [ "$python" = /usr ] || programs+=(--volume "$python:$python:ro")
     mapfile -d '' given <"$work/variables"
     image=localhost/debian:bookworm-slim run settings "$name-settings" --detach "${programs[@]}" \
-        --volume "$work/volumes/ca.pem:/ca.pem:ro" --env "PATH=$CACHE/aws/bin:/usr/bin:/bin" --env CA_URL=file:///ca.pem \
+        --env "PATH=$CACHE/aws/bin:/usr/bin:/bin" --env CERTIFICATES="$(cat "$work/authority.pem")" \
         --env AWS_ENDPOINT_URL=http://127.0.0.1:5055 --env AWS_REGION=eu-central-1 --env AWS_DEFAULT_REGION=eu-central-1 --env AWS_ACCESS_KEY_ID=example \
         --env AWS_SECRET_ACCESS_KEY=example "${given[@]/#/--env=}"
     within 60 podman exec "$name-settings" test -e /run/realtime/complete || {
@@ -56,6 +55,7 @@ settings_are_fetched() {
         return 1
     }
     ls -l "$folder"
+    cmp "$folder/database-ca.pem" "$work/authority.pem"
     grep -Fx "rediss://$user:the-cache@$cache:6379" "$folder/redis-url"
     local started=$SECONDS
     podman stop "$name-settings"

@@ -31,9 +31,9 @@ module "service" {
     cidrs             = module.network.public_cidrs
   }
   clients_are_hidden = true
-  home               = var.home.secrets
-  database           = var.home.database
-  redis              = var.home.redis
+  shared_secrets     = var.home_region.secrets
+  database           = var.home_region.database
+  redis              = var.home_region.redis
   tasks              = var.common.tasks
   drain              = var.common.drain
   # Without these a task reaches neither database nor Redis, and is not healthy.

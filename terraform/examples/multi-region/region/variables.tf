@@ -20,8 +20,8 @@ variable "common" {
   })
 }
 
-variable "home" {
-  description = "The home region: its network, and the outputs `connection` of database and cache and `home` of the service there."
+variable "home_region" {
+  description = "The home region: its network, and the outputs `connection` of database and cache and `secrets` of the service there."
   type = object({
     region               = string
     vpc_id               = string
@@ -30,6 +30,7 @@ variable "home" {
     database = object({
       host               = string
       port               = number
+      certificates       = string
       database           = string
       role               = string
       password_arn       = string

@@ -4,7 +4,7 @@ terraform {
     aws = {
       source                = "hashicorp/aws"
       version               = ">= 6.41, < 7"
-      configuration_aliases = [aws.home]
+      configuration_aliases = [aws.home_region]
     }
   }
 }

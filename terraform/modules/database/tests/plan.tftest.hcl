@@ -122,3 +122,12 @@ run "connections_of_a_small_instance" {
     error_message = "With half a unit as the fewest, an instance accepts at most 2,000 connections."
   }
 }
+
+run "certificates" {
+  command = plan
+
+  assert {
+    condition     = length(regexall("-----BEGIN CERTIFICATE-----", output.connection.certificates)) == 3
+    error_message = "The certificates are not the three of this region."
+  }
+}

@@ -107,3 +107,20 @@ run "everyone_is_refused" {
   }
   expect_failures = [var.client_cidrs]
 }
+
+run "a_region_without_certificates_is_refused" {
+  command = plan
+  override_data {
+    target = data.aws_region.current
+    values = { region = "xx-new-1" }
+  }
+  expect_failures = [output.connection]
+}
+
+run "an_address_in_the_place_of_certificates_is_refused" {
+  command = plan
+  variables {
+    certificates = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+  }
+  expect_failures = [var.certificates]
+}

@@ -23,6 +23,7 @@ variables {
   database = {
     host               = "database.example.com"
     port               = 5432
+    certificates       = "-----BEGIN CERTIFICATE-----"
     database           = "realtime"
     role               = "realtime"
     password_arn       = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:role"
@@ -233,7 +234,7 @@ run "limits_per_address_are_off_while_clients_are_hidden" {
 run "a_second_region_uses_the_secrets_of_the_first" {
   command = plan
   variables {
-    home = {
+    shared_secrets = {
       jwt_secret_arn       = "arn:aws:secretsmanager:us-east-1:123456789012:secret:jwt"
       operators_secret_arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:operators"
       encryption_key_arn   = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key"
@@ -248,7 +249,7 @@ run "a_second_region_uses_the_secrets_of_the_first" {
     error_message = "Two regions migrate one database."
   }
   assert {
-    condition     = output.home == var.home && local.secret_files["encryption-key"].arn == var.home.encryption_key_arn
+    condition     = output.secrets == var.shared_secrets && local.secret_files["encryption-key"].arn == var.shared_secrets.encryption_key_arn
     error_message = "The tasks have other secrets than those of the first region."
   }
 }

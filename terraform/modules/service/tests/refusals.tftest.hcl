@@ -23,6 +23,7 @@ variables {
   database = {
     host               = "database.example.com"
     port               = 5432
+    certificates       = "-----BEGIN CERTIFICATE-----"
     database           = "realtime"
     role               = "realtime"
     password_arn       = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:role"
@@ -239,14 +240,6 @@ run "looking_all_the_time_is_refused" {
   expect_failures = [var.settings_interval]
 }
 
-run "certificates_without_tls_are_refused" {
-  command = plan
-  variables {
-    database_ca_url = "http://example.com/ca.pem"
-  }
-  expect_failures = [var.database_ca_url]
-}
-
 run "a_retention_that_does_not_exist_is_refused" {
   command = plan
   variables {
@@ -267,8 +260,8 @@ run "a_limit_per_address_while_clients_are_hidden_is_refused" {
 run "another_secret_than_that_of_the_first_region_is_refused" {
   command = plan
   variables {
-    jwt_secret = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given-AbCdEf" }
-    home       = { jwt_secret_arn = "a", operators_secret_arn = "b", encryption_key_arn = "c" }
+    jwt_secret     = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given-AbCdEf" }
+    shared_secrets = { jwt_secret_arn = "a", operators_secret_arn = "b", encryption_key_arn = "c" }
   }
-  expect_failures = [var.home]
+  expect_failures = [var.shared_secrets]
 }
