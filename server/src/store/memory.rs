@@ -1,5 +1,7 @@
 //! A store that forgets everything when the process ends.
 
+mod documents;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -8,15 +10,17 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 
+use self::documents::Documents;
 use super::{
     Migrate, Migration, MigrationStatus, Revision, StoreError, StoreKind, StoredTenant, TenantStore,
 };
 
-/// Tenants in memory.
+/// Tenants and documents in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     tenants: Mutex<BTreeMap<String, StoredTenant>>,
     revisions: AtomicU64,
+    documents: Documents,
 }
 
 impl MemoryStore {

@@ -7,6 +7,7 @@
 #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
 compile_error!("the server needs a store: build with the feature `sqlite`, `postgres` or both");
 
+mod document;
 mod encryption;
 mod memory;
 mod migration;
@@ -22,6 +23,10 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::BoxStream;
 
+pub use self::document::{
+    CompactedDocument, CompactionError, DocumentName, DocumentStore, DocumentUpdate, MergeDocument,
+    MergeRefused, StoredDocument, StoredUpdate,
+};
 pub use self::encryption::{
     EncryptionError, EncryptionKeys, KeyError, UsedKey, WrittenForm, is_in_current_form,
 };
