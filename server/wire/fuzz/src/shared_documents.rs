@@ -87,7 +87,7 @@ pub fn document_update(data: &[u8]) {
     assert!(update.shared_types() + update.subdocuments() <= update.structs());
     assert_eq!(update.deletions().count(), update.deleted_ranges());
     for section in update.sections() {
-        assert!(section.structs > 0 && section.clock <= section.end && section.end <= CLOCK_MAX);
+        assert!(section.structs > 0 && section.clock < section.end && section.end <= CLOCK_MAX);
     }
     let known = match Update::decode_v1(data) {
         Ok(known) => known.encode_v1(),
@@ -96,9 +96,8 @@ pub fn document_update(data: &[u8]) {
     };
     let again = DocumentUpdate::decode(&known).expect("what yrs writes is accepted");
     let lengths = |update: &DocumentUpdate<'_>| {
-        // Structs without a length are left out.
-        let sections = update.sections().iter().filter(|section| section.clock < section.end);
-        let mut sections: Vec<_> = sections.map(|section| (section.client, section.end)).collect();
+        let mut sections: Vec<_> =
+            update.sections().iter().map(|section| (section.client, section.end)).collect();
         sections.sort_unstable();
         let mut deletions: Vec<_> =
             update.deletions().map(|range| (range.client, range.clock, range.length)).collect();

@@ -35,7 +35,7 @@ pub enum YjsError {
     /// A client has two sections in an update, of which clients apply only one.
     #[error("client has two sections")]
     RepeatedClient,
-    /// A client has a section without structs.
+    /// A client has a section without structs, or whose structs have no length.
     #[error("section of a client is empty")]
     EmptySection,
     /// A struct of a type that does not exist.

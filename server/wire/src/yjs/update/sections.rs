@@ -21,7 +21,7 @@ pub struct ClientSection {
     pub client: u64,
     /// The first clock.
     pub clock: u32,
-    /// The clock after the last one. Parts between may be skipped.
+    /// The clock after the last one, which is greater. Parts between may be skipped.
     pub end: u32,
     /// The structs, at least one.
     pub structs: usize,
@@ -46,16 +46,14 @@ fn section(reader: &mut Lib0Reader<'_>, nested: &mut Nested) -> Result<ClientSec
     let (client, clock) = (reader.var_uint()?, clock(reader)?);
     let structs = usize::try_from(structs).ok().filter(|&count| count <= reader.len() / STRUCT_BYTES_MIN);
     let structs = structs.ok_or(Lib0Error::Truncated)?;
-    if structs == 0 {
-        // yrs calls itself once for each of these.
-        return Err(YjsError::EmptySection);
-    }
     let mut end = clock;
     for _ in 0..structs {
         let id = Id { client, clock: end };
         end = advance(end, any_struct(reader, id, nested)?)?;
     }
-    Ok(ClientSection { client, clock, end, structs })
+    // yrs panics when nothing is left of a section without the structs that have no length, and calls itself once for each
+    // section without structs.
+    if end == clock { Err(YjsError::EmptySection) } else { Ok(ClientSection { client, clock, end, structs }) }
 }
 
 /// Reads a struct. The result is its length.
