@@ -62,12 +62,12 @@ impl<'a> DocumentUpdate<'a> {
         &self.sections
     }
 
-    /// Its structs. yrs keeps each in about 200 bytes, however few it has here.
+    /// Its structs. yrs keeps each in about 300 bytes, a shared type in 600, however few it has here.
     pub fn structs(&self) -> usize {
         self.sections.iter().map(|section| section.structs).sum()
     }
 
-    /// The documents within the document. yrs makes a store for each.
+    /// The documents within the document. yrs makes a store for each, of about a kilobyte.
     pub fn subdocuments(&self) -> usize {
         self.nested.documents
     }
