@@ -30,6 +30,7 @@ export function validDomain(domain: { readonly name: string; readonly zoneId: st
     /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/.test(domain.name),
     `domain.name is a whole name in small letters without a scheme, such as realtime.example.com: it is ${domain.name}.`,
   );
+  refuseUnless(domain.name.length <= 64, `domain.name has at most 64 characters, as a certificate of ACM: it is ${domain.name}.`);
   refuseUnless(
     /^Z[A-Z0-9]+$/.test(domain.zoneId),
     `domain.zoneId is the id of a hosted zone, such as Z0123456789ABCDEFGHIJ: aws route53 list-hosted-zones shows it. It is ${domain.zoneId}.`,

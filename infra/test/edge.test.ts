@@ -64,6 +64,7 @@ test('the name leads to it, unless an accelerator has the name', () => {
 
 const refusals: [string, Partial<EdgeProps>, RegExp][] = [
   ['a domain with a scheme', { domain: { name: 'https://example.com', zoneId: 'Z1' } }, /without a scheme/],
+  ['a name that is too long', { domain: { name: `${'a'.repeat(60)}.example.com`, zoneId: 'Z0123456789' } }, /domain\.name has at most 64 characters/],
   ['the name of a zone', { domain: { name: 'realtime.example.com', zoneId: 'example.com' } }, /the id of a hosted zone/],
   ['a drain that begins before the checks fail', { drain: { delay: 10, timeout: 60, shutdown: 5 } }, /new clients to a task that stops/],
   ['checks every second', { healthCheck: { interval: 1, unhealthyThreshold: 2 } }, /from 5 to 300/],

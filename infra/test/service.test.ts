@@ -58,9 +58,11 @@ test('what fetches settings is started again when it ends, from a minute after i
   assert.deepEqual([Essential, RestartPolicy], [false, { Enabled: true, RestartAttemptPeriod: 60 }]);
 });
 
-test('rounds in which settings or secrets are not fetched are counted, by the line that the container writes', () => {
+test('ten minutes in which settings or secrets are not fetched are counted, by the beginning of the line that the container writes', () => {
   const { FilterPattern, MetricTransformations } = only(template, 'AWS::Logs::MetricFilter');
-  assert.ok(container(template, 'settings').Command[0].includes(`echo "${FilterPattern.replaceAll('"', '')}`));
+  const words = [...FilterPattern.matchAll(/= (\w+)/g)].map(([, word]) => word).join(' ');
+  assert.match(FilterPattern, /^\[first = Settings, .*, \.\.\.\]$/);
+  assert.ok(container(template, 'settings').Command[0].includes(`echo "${words} `));
   assert.equal(MetricTransformations[0].MetricNamespace, 'Realtime/example');
 });
 
@@ -88,6 +90,15 @@ test('while the key of stored secrets is rotated, servers and `store rekey` have
   assert.deepEqual(injected.at(-1), { Name: 'REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY', ValueFrom: secret('previous') });
   assert.ok(JSON.stringify(statement('task', 'Secrets', rotating).Resource).includes(secret('previous')));
   assert.ok(!JSON.stringify(template.toJSON()).includes('PREVIOUS_ENCRYPTION_KEY'));
+});
+
+test('the secret of a further setting is a file that the server reads', () => {
+  const pushing = service({ settingSecrets: { REALTIME__TELEMETRY__PUSH__AUTH: secret('push') } });
+  const { Value } = container(pushing, 'server').Environment.find(({ Name }: any) => Name === 'REALTIME__TELEMETRY__PUSH__AUTH_FILE');
+  assert.equal(Value, '/run/realtime/realtime--telemetry--push--auth');
+  const { Value: lines } = container(pushing, 'settings').Environment.find(({ Name }: any) => Name === 'SECRETS');
+  assert.ok(JSON.stringify(lines).includes(`realtime--telemetry--push--auth ${secret('push')}`));
+  assert.ok(statement('task', 'Secrets', pushing).Resource.includes(secret('push')));
 });
 
 test('a rotated password reaches running tasks within a minute', () => {

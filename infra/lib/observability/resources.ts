@@ -4,7 +4,6 @@
  *
  * Names, dimensions and statistics are those of the documentation of AWS: tests/deploy/terraform/cloudwatch.txt says of which pages.
  */
-import { posix } from 'node:path';
 import { refuseUnless } from '../valid';
 import type { Conditions, Metric } from './alarms';
 
@@ -69,7 +68,7 @@ export function resourceAlarms(monitored: Monitored, given: Partial<Thresholds>,
     ...(loadBalancer && loadBalancerAlarms(loadBalancer)),
     ...(service && serviceAlarms(service, thresholds)),
   };
-  const runbook = `${posix.dirname(runbookUrl)}/aws.md#alarms-of-resources`;
+  const runbook = `${runbookUrl.replace(/runbook\.md$/, '')}aws.md#alarms-of-resources`;
   return Object.fromEntries(Object.entries(alarms).map(([name, alarm]) => [name, { ...alarm, runbook }]));
 }
 
@@ -200,15 +199,15 @@ function serviceAlarms({ cluster, service, logNamespace }: NonNullable<Monitored
         metric('running', 'ECS/ContainerInsights', 'RunningTaskCount', 'Average', tasks),
       ],
     },
-    // One round without them is none. Ten minutes are the longest that settingsInterval may be.
+    // Each line is about ten minutes, which is also the longest that settingsInterval may be.
     SettingsNotFetched: {
       ...COMMON,
       description: 'Tasks cannot fetch config.toml or their secrets',
       threshold: 0,
       period: 600,
-      periods: 2,
-      datapoints: 2,
-      metrics: [metric('rounds', logNamespace, 'settings_not_fetched', 'Sum', {})],
+      periods: 1,
+      datapoints: 1,
+      metrics: [metric('lines', logNamespace, 'settings_not_fetched', 'Sum', {})],
     },
     // Of the task, and so of the container that fetches settings as well; the server's own are among the alarms of the server.
     TasksMemoryShort: {

@@ -9,8 +9,10 @@ const REFUSED: Record<'secrets' | 'secret_texts' | 'limits_per_address', string[
   readFileSync(join(__dirname, '../../../terraform/modules/service/refused-keys.json'), 'utf8'),
 );
 
-/** Addresses and sets of keys, which may have a secret in them: a password before the host, and a key that signs as well as verifies. */
-const SECRETS_IN_VALUES = [/^[^#\n]*:\/\/[^\s\/"'@:]*:[^\s\/"'@]+@/m, /^[^#\n]*\bkty\W{1,12}oct\b/m];
+/** Addresses and sets of keys, which may have a secret in them: a password before the host or in the query, and a key that signs as well as verifies. */
+const SECRETS_IN_VALUES = [
+  /^[^#\n]*:\/\/[^\s"']*[?&]([\w-]*(password|passwd|token|secret|api-?key|apikey))=[^&\s"']/m,
+  /^[^#\n]*:\/\/[^\s\/"'@:]*:[^\s\/"'@]+@/m, /^[^#\n]*\bkty\W{1,12}oct\b/m];
 
 export function checkConfig({ config, clientsAreHidden }: ServiceValues): void {
   // CloudFormation hands the old text and the new one to a function at once, and has 256 KiB for both.
@@ -21,7 +23,7 @@ export function checkConfig({ config, clientsAreHidden }: ServiceValues): void {
   const secrets = [assignment(REFUSED.secrets), assignment(REFUSED.secret_texts, `[ \\t]*["']`), ...SECRETS_IN_VALUES];
   refuseUnless(
     !secrets.some((secret) => secret.test(config)),
-    'config has no secrets, because it is in the template: they are in Secrets Manager.',
+    'config has no secrets, because it is in the template: they are in Secrets Manager, and settingSecrets names those that the construct does not make.',
   );
   refuseUnless(
     !clientsAreHidden || !assignment(REFUSED.limits_per_address).test(config),

@@ -39,6 +39,8 @@ export interface ServiceProps {
   readonly image: string;
   /** The text of config.toml, without secrets. A change is applied by running tasks. */
   readonly config: string;
+  /** Secrets of further settings, by the variables of these: `{ REALTIME__TELEMETRY__PUSH__AUTH: 'arn:…' }`, by their whole ARNs. */
+  readonly settingSecrets?: Record<string, string>;
   /** The address of clients, such as `wss://realtime.example.com`. */
   readonly publicUrl: string;
   /** The target group in which tasks are registered. */
@@ -53,7 +55,8 @@ export interface ServiceProps {
   readonly redis: RedisConnection;
   /**
    * The secret that signs the tokens of clients, one a line, by its whole ARN. Without it, one is made, which stays when another one is
-   * given later. The other one has what is in it as well then, so that clients' tokens are accepted until they expire.
+   * given later. The other one has what is in it as well then, so that clients' tokens are accepted until they expire. A key that encrypts
+   * it belongs into `secretKmsKeys`.
    */
   readonly jwtSecretArn?: string | undefined;
   /** Of the service in another region, whose database and Redis this one uses as well. Its secrets are used, and it migrates the database. */
@@ -154,20 +157,23 @@ export class Service extends Construct {
       const migration = new Migration(this, 'Migration', { ...common, cluster, securityGroup: this.securityGroup });
       migration.run.node.addDependency(...first);
       service.node.addDependency(migration);
+      // A migration that fails leaves the settings as they are, too.
+      settings.object.node.addDependency(migration);
     }
     scale(this, props, cluster.clusterName, service);
   }
 
   /**
-   * Lines of settings.sh about a round in which something was not fetched, for an alarm. A metric of log lines that are no JSON has no
-   * dimensions, so its namespace, which is returned, is that of this service.
+   * Lines of settings.sh about ten minutes in which something was not fetched, for an alarm: lines that begin with these words, because
+   * those of the server, which begin with a brace, have texts of clients in them. A metric of log lines that are no JSON has no dimensions,
+   * so its namespace, which is returned, is that of this service.
    */
   private countNotFetched({ name, namespace }: ServiceValues): string {
     const metricNamespace = `${namespace}/${name}`;
     new logs.CfnMetricFilter(this, 'SettingsNotFetched', {
       filterName: `${name}-settings-not-fetched`,
       logGroupName: this.logGroup.logGroupName,
-      filterPattern: '"Settings or secrets cannot be fetched"',
+      filterPattern: '[first = Settings, second = or, third = secrets, fourth = cannot, ...]',
       metricTransformations: [{ metricName: 'settings_not_fetched', metricNamespace, metricValue: '1', defaultValue: 0 }],
     });
     return metricNamespace;

@@ -23,6 +23,7 @@ export function resolve(given: ServiceProps, region: string): ServiceValues {
   const props: ServiceValues = {
     clientsAreHidden: false,
     operators: {},
+    settingSecrets: {},
     cpu: 1024,
     memory: 4096,
     tasks: { min: 2, max: 8 },
@@ -42,7 +43,10 @@ export function resolve(given: ServiceProps, region: string): ServiceValues {
   checkVersion(props);
   checkJwtSecret(props, region);
   // Secrets that are shared are in the region of the other service.
-  if (!props.sharedSecrets) checkSecret('previousEncryptionKeyArn', props.previousEncryptionKeyArn, region);
+  if (!props.sharedSecrets) {
+    checkSecret('previousEncryptionKeyArn', props.previousEncryptionKeyArn, region);
+    checkSettingSecrets(props, region);
+  }
   checkConfig(props);
   checkNetwork(props);
   checkOperators(props);
@@ -77,6 +81,18 @@ function checkSecret(name: string, arn: string | undefined, region: string): voi
     Token.isUnresolved(region) || found[1] === region,
     `${name} is of the region of the service, ${region}: a secret of another one is replicated to it, and its replica has an ARN there.`,
   );
+}
+
+function checkSettingSecrets({ settingSecrets }: ServiceValues, region: string): void {
+  const entries = Object.entries(settingSecrets);
+  refuseUnless(entries.length <= 14, 'settingSecrets are at most 14: with those of the construct a request has 20.');
+  for (const [name, arn] of entries) {
+    refuseUnless(
+      /^[A-Z][A-Z0-9_]*$/.test(name) && !name.endsWith('_FILE'),
+      `settingSecrets has variables of settings, such as REALTIME__TELEMETRY__PUSH__AUTH, without _FILE at their end: one is ${name}.`,
+    );
+    checkSecret(`settingSecrets.${name}`, arn, region);
+  }
 }
 
 function checkNetwork({ subnets, publicUrl, loadBalancer }: ServiceValues): void {

@@ -17,6 +17,9 @@ export interface SecretFile {
   readonly around?: readonly [before: string, after: string];
 }
 
+/** The file of a setting's secret. */
+export const settingFile = (variable: string): string => variable.toLowerCase().replaceAll('_', '-');
+
 export class Secrets extends Construct {
   /** Those of the service in another region, if there is one. */
   readonly arns: ServiceSecrets;
@@ -37,6 +40,7 @@ export class Secrets extends Construct {
         around: [`rediss://${redis.user}:`, `@${redis.host}:${Tokenization.stringifyNumber(redis.port)}`],
       },
       ...(props.previousEncryptionKeyArn ? [{ name: 'previous-encryption-key', arn: props.previousEncryptionKeyArn }] : []),
+      ...Object.entries(props.settingSecrets).map(([variable, arn]) => ({ name: settingFile(variable), arn })),
     ];
   }
 

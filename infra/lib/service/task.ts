@@ -12,7 +12,7 @@ import type { Construct } from 'constructs';
 import type { DatabaseConnection } from '../connections';
 import { suppress } from '../nag';
 import type { ServiceValues } from './inputs';
-import type { Secrets } from './secrets';
+import { settingFile, type Secrets } from './secrets';
 import { KEY } from './settings';
 
 export type Container = ecs.CfnTaskDefinition.ContainerDefinitionProperty;
@@ -120,8 +120,8 @@ function server(scope: Construct, { service, logGroup }: TaskProps): Container {
     stopTimeout: drain.delay + drain.timeout + drain.shutdown + 10,
     ulimits: [{ name: 'nofile', softLimit: 65535, hardLimit: 65535 }],
     logConfiguration: logged(logGroup, 'server'),
-    // At the internal port, which needs no PROXY header.
-    healthCheck: { command: ['CMD', 'realtime-server', 'health'], interval: 10, timeout: 5, retries: 3, startPeriod: 30 },
+    // At the internal port, which needs no PROXY header. With the address it reads no settings, which could be refused.
+    healthCheck: { command: ['CMD', 'realtime-server', 'health', '--url', `http://127.0.0.1:${INTERNAL_PORT}/health`], interval: 10, timeout: 5, retries: 3, startPeriod: 30 },
     dependsOn: [{ containerName: 'settings', condition: 'HEALTHY' }],
     mountPoints: [mounted.settings(true), mounted.data],
   };
@@ -159,6 +159,7 @@ function serverEnvironment(service: ServiceValues, region: string): Record<strin
     REALTIME__TELEMETRY__LOG_FORMAT: 'json',
     REALTIME__TELEMETRY__LOG_HEALTH_CHECKS: 'false',
     ...(service.clientsAreHidden && { REALTIME__SERVER__UNLIMITED_ADDRESSES: '0.0.0.0/0' }),
+    ...Object.fromEntries(Object.keys(service.settingSecrets).map((variable) => [`${variable}_FILE`, `${FOLDER}/${settingFile(variable)}`])),
     ...(service.previousEncryptionKeyArn && { REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY_FILE: `${FOLDER}/previous-encryption-key` }),
   };
 }

@@ -22,6 +22,8 @@ locals {
     drain      = local.drain
     tasks      = local.tasks
     public_url = "wss://${var.domain.name}"
+    # While the key of stored secrets is rotated, { arn = … } of the one before.
+    previous_encryption_key = null
   }
 }
 
@@ -83,11 +85,12 @@ module "service" {
     security_group_id = module.edge.security_group_id
     cidrs             = module.network.public_cidrs
   }
-  clients_are_hidden = true
-  database           = module.database.connection
-  redis              = module.cache.connection
-  tasks              = local.common.tasks
-  drain              = local.common.drain
+  clients_are_hidden      = true
+  database                = module.database.connection
+  redis                   = module.cache.connection
+  tasks                   = local.common.tasks
+  drain                   = local.common.drain
+  previous_encryption_key = local.common.previous_encryption_key
 }
 
 module "observability" {

@@ -45,6 +45,10 @@ variable "jwt_secret_arn" {
   description = "The secret that signs the tokens of clients, by its whole ARN. Null: one is made, which is deleted when another one is given later, and can be restored for 30 days. The other one has what is in it as well then, so that clients' tokens are accepted until they expire."
   type        = string
   default     = null
+  validation {
+    condition     = try(split(":", var.jwt_secret_arn)[3] == var.region, true)
+    error_message = "jwt_secret_arn is of another region than `region`: a task asks one region for all secrets. aws secretsmanager replicate-secret-to-regions makes a copy."
+  }
 }
 
 variable "task" {

@@ -16,6 +16,8 @@ resource "aws_elasticache_user" "server" {
   passwords_wo         = data.aws_secretsmanager_random_password.user.random_password
   passwords_wo_version = 1
   tags                 = var.tags
+  # So that only the value is written after it.
+  depends_on = [aws_secretsmanager_secret.password]
 }
 
 resource "aws_elasticache_user_group" "this" {

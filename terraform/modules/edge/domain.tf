@@ -1,5 +1,17 @@
 # The name by which clients reach the load balancer, and its certificate, which AWS renews.
 
+# A certificate whose record is in another zone is waited for in vain, for an hour and more.
+data "aws_route53_zone" "this" {
+  zone_id = var.domain.zone_id
+
+  lifecycle {
+    postcondition {
+      condition     = var.domain.name == trimsuffix(self.name, ".") || endswith(var.domain.name, ".${trimsuffix(self.name, ".")}")
+      error_message = "domain.zone_id is the zone of ${self.name}, which ${var.domain.name} does not belong to."
+    }
+  }
+}
+
 resource "aws_acm_certificate" "this" {
   domain_name       = var.domain.name
   validation_method = "DNS"

@@ -41,6 +41,10 @@ variable "domain" {
     error_message = "domain.name is a whole name in small letters without a scheme, such as realtime.example.com."
   }
   validation {
+    condition     = length(var.domain.name) <= 64
+    error_message = "domain.name has at most 64 characters, as a certificate of ACM."
+  }
+  validation {
     condition     = can(regex("^Z[A-Z0-9]+$", var.domain.zone_id))
     error_message = "domain.zone_id is the id of a hosted zone, such as Z0123456789ABCDEFGHIJ: aws route53 list-hosted-zones shows it."
   }

@@ -12,7 +12,7 @@ locals {
     periods    = 5
     datapoints = 5
     missing    = "notBreaching"
-    runbook    = "${dirname(var.runbook_url)}/aws.md#alarms-of-resources"
+    runbook    = "${trimsuffix(var.runbook_url, "runbook.md")}aws.md#alarms-of-resources"
   }
   # The role, not an instance: it stays the same after a failover.
   writer  = var.database == null ? null : { DBClusterIdentifier = var.database.cluster_id, Role = "WRITER" }
@@ -136,14 +136,14 @@ locals {
         { id = "running", namespace = "ECS/ContainerInsights", name = "RunningTaskCount", statistic = "Average", dimensions = local.tasks },
       ]
     })
-    # One round without them is none. Ten minutes are the longest that settings_interval may be.
+    # Each line is about ten minutes, which is also the longest that settings_interval may be.
     SettingsNotFetched = merge(local.common, {
       description = "Tasks cannot fetch config.toml or their secrets"
       threshold   = 0
       period      = 600
-      periods     = 2
-      datapoints  = 2
-      metrics     = [{ id = "rounds", namespace = var.service.log_namespace, name = "settings_not_fetched", statistic = "Sum", dimensions = {} }]
+      periods     = 1
+      datapoints  = 1
+      metrics     = [{ id = "lines", namespace = var.service.log_namespace, name = "settings_not_fetched", statistic = "Sum", dimensions = {} }]
     })
     # Of the task, and so of the container that fetches settings as well; the server's own are among the alarms of the server.
     TasksMemoryShort = merge(local.common, {

@@ -124,12 +124,13 @@ resource "aws_cloudwatch_log_group" "this" {
   tags              = var.tags
 }
 
-# Lines of settings.sh about a round in which something was not fetched, for an alarm. A metric of log lines that are no JSON has no
-# dimensions, so its namespace is that of this service.
+# Lines of settings.sh about ten minutes in which something was not fetched, for an alarm: lines that begin with these words, because
+# those of the server, which begin with a brace, have texts of clients in them. A metric of log lines that are no JSON has no dimensions,
+# so its namespace is that of this service.
 resource "aws_cloudwatch_log_metric_filter" "settings" {
   name           = "${var.name}-settings-not-fetched"
   log_group_name = aws_cloudwatch_log_group.this.name
-  pattern        = "\"Settings or secrets cannot be fetched\""
+  pattern        = "[first = Settings, second = or, third = secrets, fourth = cannot, ...]"
 
   metric_transformation {
     name          = "settings_not_fetched"

@@ -9,8 +9,9 @@ locals {
     "${local.before_key}(${join("|", local.refused_keys.secrets)})[\"']?[ \\t]*=",
     # Tables have these names as well, and no text.
     "${local.before_key}(${join("|", local.refused_keys.secret_texts)})[\"']?[ \\t]*=[ \\t]*[\"']",
-    # A password in an address, and a key that signs as well as verifies.
+    # A password in an address, also in its query, and a key that signs as well as verifies.
     "(?m)^[^#\\n]*://[^\\s/\"'@:]*:[^\\s/\"'@]+@",
+    "(?m)^[^#\\n]*://[^\\s\"']*[?&]([\\w-]*(password|passwd|token|secret|api-?key|apikey))=[^&\\s\"']",
     "(?m)^[^#\\n]*\\bkty\\W{1,12}oct\\b",
   ]
   limit_per_address_in_config = "${local.before_key}(${join("|", local.refused_keys.limits_per_address)})[\"']?[ \\t]*="

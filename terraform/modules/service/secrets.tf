@@ -15,6 +15,8 @@ locals {
     redis-url         = { arn = var.redis.password_arn, around = ["rediss://${var.redis.user}:", "@${var.redis.host}:${var.redis.port}"] }
     }, {
     for secret in var.previous_encryption_key[*] : "previous-encryption-key" => { arn = secret.arn, around = [] }
+    }, {
+    for name, arn in var.setting_secrets : lower(replace(name, "_", "-")) => { arn = arn, around = [] }
   })
 }
 

@@ -13,6 +13,8 @@ resource "aws_s3_object" "settings" {
   # A change of the text is a change of the object.
   etag = md5(var.config)
   tags = var.tags
+  # A migration that fails leaves the settings as they are, too.
+  depends_on = [terraform_data.migration]
 }
 
 # What was there before a change that turns out wrong.

@@ -64,6 +64,7 @@ locals {
     REALTIME__TELEMETRY__LOG_FORMAT             = "json"
     REALTIME__TELEMETRY__LOG_HEALTH_CHECKS      = "false"
     }, var.clients_are_hidden ? { REALTIME__SERVER__UNLIMITED_ADDRESSES = "0.0.0.0/0" } : {},
+    { for name in keys(var.setting_secrets) : "${name}_FILE" => "${local.folder}/${lower(replace(name, "_", "-"))}" },
     var.previous_encryption_key == null ? {} : { REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY_FILE = "${local.folder}/previous-encryption-key" }
   )
 
@@ -89,8 +90,8 @@ locals {
     stopTimeout      = local.stop_timeout
     ulimits          = [{ name = "nofile", softLimit = 65535, hardLimit = 65535 }]
     logConfiguration = local.logs.server
-    # At the internal port, which needs no PROXY header.
-    healthCheck = { command = ["CMD", "realtime-server", "health"], interval = 10, timeout = 5, retries = 3, startPeriod = 30 }
+    # At the internal port, which needs no PROXY header. With the address it reads no settings, which could be refused.
+    healthCheck = { command = ["CMD", "realtime-server", "health", "--url", "http://127.0.0.1:${local.internal_port}/health"], interval = 10, timeout = 5, retries = 3, startPeriod = 30 }
     dependsOn   = [{ containerName = "settings", condition = "HEALTHY" }]
     mountPoints = [
       { sourceVolume = "settings", containerPath = local.folder, readOnly = true },

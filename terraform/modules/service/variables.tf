@@ -39,7 +39,29 @@ variable "config" {
   }
   validation {
     condition     = !anytrue([for secret in local.secrets_in_config : can(regex(secret, var.config))])
-    error_message = "config has no secrets, because it is in the state: they are in Secrets Manager."
+    error_message = "config has no secrets, because it is in the state: they are in Secrets Manager, and `setting_secrets` names those that the module does not make."
+  }
+}
+
+variable "setting_secrets" {
+  description = "Secrets of further settings, by the variables of these: `{ REALTIME__TELEMETRY__PUSH__AUTH = \"arn:…\" }`, by their whole ARNs."
+  type        = map(string)
+  default     = {}
+  validation {
+    condition     = alltrue([for name in keys(var.setting_secrets) : can(regex("^[A-Z][A-Z0-9_]*$", name)) && !endswith(name, "_FILE")])
+    error_message = "setting_secrets has variables of settings, such as REALTIME__TELEMETRY__PUSH__AUTH, without _FILE at their end."
+  }
+  validation {
+    condition     = alltrue([for arn in values(var.setting_secrets) : can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$", arn))])
+    error_message = "setting_secrets are whole ARNs of secrets in Secrets Manager, with the hyphen and the six characters at their end: IAM allows no others."
+  }
+  validation {
+    condition     = alltrue([for arn in values(var.setting_secrets) : try(split(":", arn)[3] == split(":", var.database.password_arn)[3], true)])
+    error_message = "setting_secrets are of the region of the other secrets: a task asks one region for all of them."
+  }
+  validation {
+    condition     = length(var.setting_secrets) <= 14
+    error_message = "setting_secrets are at most 14: with those of the module a request has 20."
   }
 }
 
@@ -115,7 +137,7 @@ variable "redis" {
 
 # An object, because the ARN of a secret that is made by the same apply is unknown in the plan, and whether there is one is not.
 variable "jwt_secret" {
-  description = "The secret that signs the tokens of clients, one a line, by its whole ARN: `{ arn = … }`. Null: one is made, which is deleted when another one is given later, and can be restored for 30 days. The other one has what is in it as well then, so that clients' tokens are accepted until they expire."
+  description = "The secret that signs the tokens of clients, one a line, by its whole ARN: `{ arn = … }`. Null: one is made, which is deleted when another one is given later, and can be restored for 30 days. The other one has what is in it as well then, so that clients' tokens are accepted until they expire. A key that encrypts it belongs into `secret_kms_key_arns`."
   type        = object({ arn = string })
   default     = null
   validation {

@@ -8,6 +8,10 @@ mock_data "aws_region" {
   defaults = { region = "eu-central-1", name = "eu-central-1", id = "eu-central-1" }
 }
 
+mock_data "aws_route53_zone" {
+  defaults = { name = "example.com" }
+}
+
 mock_data "aws_partition" {
   defaults = { partition = "aws" }
 }

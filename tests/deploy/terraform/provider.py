@@ -96,6 +96,7 @@ def fixed(name: str) -> dict:
     return {
         "aws_caller_identity": {"account_id": ACCOUNT},
         "aws_region": {"name": region, "region": region, "id": region},
+        "aws_route53_zone": {"name": "example.com"},
         "aws_partition": {"partition": "aws", "dns_suffix": "amazonaws.com"},
         "aws_availability_zones": {"names": [f"{region}{zone}" for zone in "abc"]},
     }.get(name, {})

@@ -28,7 +28,7 @@ PROVIDER
 }
 
 # The AWS CLI, as far as run-migration uses it. The answer to run-task, the exit codes of the containers and the reasons are in files,
-# and while there is a file `endless` no task ends.
+# and while there is a file `endless` no task ends, for the reason in it.
 aws_cli_is_there() {
     mkdir "$work/bin"
     cat >"$work/bin/aws" <<AWS
@@ -36,7 +36,7 @@ aws_cli_is_there() {
 echo "\$2" >>"$work/calls"
 case \$2 in
 run-task) cat "$work/started" ;;
-wait) [ ! -e "$work/endless" ] ;;
+wait) if [ -e "$work/endless" ]; then cat "$work/endless" >&2 && exit 255; fi ;;
 describe-tasks)
     case \$* in
     *stoppedReason*) cat "$work/reasons" ;;

@@ -30,13 +30,14 @@ module "service" {
     security_group_id = module.edge.security_group_id
     cidrs             = module.network.public_cidrs
   }
-  clients_are_hidden = true
-  shared_secrets     = var.home_region.secrets
-  database           = var.home_region.database
-  redis              = var.home_region.redis
-  tasks              = var.common.tasks
-  drain              = var.common.drain
-  # Without these a task reaches neither database nor Redis, and is not healthy.
+  clients_are_hidden      = true
+  shared_secrets          = var.home_region.secrets
+  database                = var.home_region.database
+  redis                   = var.home_region.redis
+  tasks                   = var.common.tasks
+  drain                   = var.common.drain
+  previous_encryption_key = var.common.previous_encryption_key
+  # Without these a task reaches neither database nor Redis.
   depends_on = [aws_route.to_home, aws_route.from_home]
 }
 

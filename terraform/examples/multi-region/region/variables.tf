@@ -17,6 +17,8 @@ variable "common" {
     drain      = object({ delay = number, timeout = number, shutdown = number })
     tasks      = object({ min = number, max = number })
     public_url = string
+    # While the key of stored secrets is rotated.
+    previous_encryption_key = optional(object({ arn = string }))
   })
 }
 

@@ -100,3 +100,19 @@ run "no_retention_is_refused" {
   }
   expect_failures = [var.log_retention_days]
 }
+
+run "a_name_that_a_certificate_cannot_have_is_refused" {
+  command = plan
+  variables {
+    domain = { name = "a-name-that-is-far-too-long-for-a-certificate-of-acm-with-it.example.com", zone_id = "Z0123456789" }
+  }
+  expect_failures = [var.domain]
+}
+
+run "the_zone_of_another_domain_is_refused" {
+  command = plan
+  variables {
+    domain = { name = "realtime.example.org", zone_id = "Z0123456789" }
+  }
+  expect_failures = [data.aws_route53_zone.this]
+}

@@ -51,6 +51,10 @@ run "stop" {
     condition     = aws_ecs_task_definition.server.skip_destroy
     error_message = "The task definition that a rollback returns to is deregistered before the service has changed."
   }
+  assert {
+    condition     = aws_ecs_service.this.wait_for_steady_state
+    error_message = "An apply succeeds before the tasks do."
+  }
 }
 
 run "containers" {
@@ -90,7 +94,7 @@ run "what_is_not_fetched_is_counted" {
   command = plan
 
   assert {
-    condition     = strcontains(jsondecode(aws_ecs_task_definition.server.container_definitions)[1].command[0], trim(aws_cloudwatch_log_metric_filter.settings.pattern, "\""))
+    condition     = startswith(aws_cloudwatch_log_metric_filter.settings.pattern, "[first = Settings,") && strcontains(jsondecode(aws_ecs_task_definition.server.container_definitions)[1].command[0], "echo \"${join(" ", flatten(regexall("= (\\w+)", aws_cloudwatch_log_metric_filter.settings.pattern)))} ")
     error_message = "Lines are counted that settings.sh does not write."
   }
   assert {
@@ -166,6 +170,31 @@ run "operators" {
   assert {
     condition     = alltrue([for rule in aws_vpc_security_group_ingress_rule.operators : rule.from_port == 9090 && rule.to_port == 9090])
     error_message = "Operators reach another port."
+  }
+}
+
+run "secrets_of_settings" {
+  command = plan
+  variables {
+    setting_secrets = { REALTIME__TELEMETRY__PUSH__AUTH = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:push-AbCdEf" }
+  }
+
+  assert {
+    condition     = { for each in jsondecode(aws_ecs_task_definition.server.container_definitions)[0].environment : each.name => each.value }["REALTIME__TELEMETRY__PUSH__AUTH_FILE"] == "/run/realtime/realtime--telemetry--push--auth"
+    error_message = "The server does not read the secret of a setting."
+  }
+  assert {
+    condition     = local.secret_files["realtime--telemetry--push--auth"].arn == var.setting_secrets.REALTIME__TELEMETRY__PUSH__AUTH
+    error_message = "The secret of a setting is not fetched."
+  }
+}
+
+run "the_key_of_stored_secrets" {
+  command = plan
+
+  assert {
+    condition     = aws_secretsmanager_secret.encryption_key[0].recovery_window_in_days == 30
+    error_message = "The key that encrypts stored secrets is deleted at once."
   }
 }
 

@@ -265,3 +265,67 @@ run "another_secret_than_that_of_the_first_region_is_refused" {
   }
   expect_failures = [var.shared_secrets]
 }
+
+run "a_password_in_the_query_of_an_address_is_refused" {
+  command = plan
+  variables {
+    config = "[store]\nurl = \"postgres://user@host/database?sslmode=require&password=secret\"\n"
+  }
+  expect_failures = [var.config]
+}
+
+run "a_token_in_the_query_of_an_address_is_refused" {
+  command = plan
+  variables {
+    config = "[telemetry.push]\nurl = \"https://metrics.example/import?token=abc\"\n"
+  }
+  expect_failures = [var.config]
+}
+
+run "a_key_that_signs_is_refused" {
+  command = plan
+  variables {
+    config = "[auth]\njwks = '{\"keys\":[{\"kty\":\"oct\",\"k\":\"c2VjcmV0\"}]}'\n"
+  }
+  expect_failures = [var.config]
+}
+
+run "a_password_of_redis_is_refused" {
+  command = plan
+  variables {
+    config = "[bus]\nredis_url = \"rediss://host\"\n"
+  }
+  expect_failures = [var.config]
+}
+
+run "headers_that_are_a_text_are_refused" {
+  command = plan
+  variables {
+    config = "[telemetry.traces]\nheaders = \"authorization=secret\"\n"
+  }
+  expect_failures = [var.config]
+}
+
+run "a_secret_in_the_place_of_its_arn_is_refused" {
+  command = plan
+  variables {
+    setting_secrets = { REALTIME__TELEMETRY__PUSH__AUTH = "Bearer secret" }
+  }
+  expect_failures = [var.setting_secrets]
+}
+
+run "the_name_of_a_key_in_the_place_of_its_variable_is_refused" {
+  command = plan
+  variables {
+    setting_secrets = { "telemetry.push.auth" = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:push-AbCdEf" }
+  }
+  expect_failures = [var.setting_secrets]
+}
+
+run "a_previous_key_of_another_region_is_refused" {
+  command = plan
+  variables {
+    previous_encryption_key = { arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:previous-AbCdEf" }
+  }
+  expect_failures = [var.previous_encryption_key]
+}

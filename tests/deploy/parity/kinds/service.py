@@ -35,6 +35,7 @@ KINDS = [
         ("bucket", "bucket", "Bucket"),
         ("key", "key", "Key"),
         ("text", "content", "Content"),
+        ("after_migration", after("terraform_data"), after("Custom::Migration")),
     ]),
     Kind("migration", "terraform_data", "Custom::Migration", [
         ("runs_for", "triggers_replace", lambda each: [each.at("TaskDefinition")]),
