@@ -18,7 +18,7 @@ variable "image" {
 }
 
 variable "jwt_secret_arn" {
-  description = "The secret in Secrets Manager that signs the tokens of clients, one a line, by its whole ARN. Null: one is made, which is deleted when another one is given later, and can be restored for 30 days. The other one has what is in it as well then, so that clients' tokens are accepted until they expire."
+  description = "The secret in Secrets Manager that signs the tokens of clients, one a line, by its whole ARN: of this account, and encrypted with the AWS managed key. Null: one is made, which is deleted when another one is given later, and can be restored for 30 days. The other one has what is in it as well then, so that clients' tokens are accepted until they expire."
   type        = string
   default     = null
   validation {

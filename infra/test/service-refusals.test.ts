@@ -11,25 +11,50 @@ const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] 
   ['a name with capitals', { name: 'Example' }, /^name has 1 to 20 small letters/],
   ['a network without subnets', { subnets: [] }, /^subnets are of at least two zones/],
   ['the latest image', { image: 'realtime-server:latest' }, /^image ends with a version .* it is realtime-server:latest\.$/],
+  ['the latest image of what fetches settings', { settingsImage: 'aws-cli:latest' }, /^settingsImage ends with a version/],
   ['an image without a version', { image: 'registry.example.com:5000/realtime-server' }, /^image ends with a version/],
   ['an empty file', { config: '' }, /^config is the text of a file/],
   ['a file that CloudFormation has no room for', { config: `# ${'ü'.repeat(50_000)}` }, /^config is the text of a file of at most 100,000 bytes/],
   ['a secret in the file', { config: '[auth]\njwt_secret = "x"\n' }, /^config has no secrets/],
   ['a public address without TLS', { publicUrl: 'ws://realtime.example.com' }, /^publicUrl begins with wss:/],
   ['a secret instead of its name', { jwtSecretArn: 'a-secret-of-more-than-thirty-two-bytes' }, /^jwtSecretArn is the whole ARN of a secret/],
-  ['a key instead of the name of its secret', { previousEncryptionKeyArn: '0123456789abcdef0123456789abcdef' }, /^previousEncryptionKeyArn is the whole ARN/],
-  ['a secret without the end of its ARN', { jwtSecretArn: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:given' }, /^jwtSecretArn is the whole ARN/],
+  [
+    'a key instead of the name of its secret',
+    { previousEncryptionKeyArn: '0123456789abcdef0123456789abcdef' },
+    /^previousEncryptionKeyArn is the whole ARN/,
+  ],
+  [
+    'a secret without the end of its ARN',
+    { jwtSecretArn: 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:given' },
+    /^jwtSecretArn is the whole ARN/,
+  ],
   [
     'another secret than that of the first region',
     { jwtSecretArn: secret('given'), sharedSecrets: { jwtSecretArn: 'a', operatorsSecretArn: 'b', encryptionKeyArn: 'c' } },
     /^jwtSecretArn belongs to the service of the other region/,
   ],
   ['everyone as operators', { operators: { everyone: '0.0.0.0/0' } }, /^A network of clients or operators has at most 65,536 addresses/],
-  ['an address without its prefix as operators', { operators: { vpn: '10.1.64.7' } }, /^operators are security groups such as .* vpn is 10\.1\.64\.7\.$/],
-  ['a secret in the place of its name', { settingSecrets: { REALTIME__TELEMETRY__PUSH__AUTH: 'Bearer secret' } }, /^settingSecrets\.REALTIME__TELEMETRY__PUSH__AUTH is the whole ARN/],
+  [
+    'an address without its prefix as operators',
+    { operators: { vpn: '10.1.64.7' } },
+    /^operators are security groups such as .* vpn is 10\.1\.64\.7\.$/,
+  ],
+  [
+    'a secret in the place of its name',
+    { settingSecrets: { REALTIME__TELEMETRY__PUSH__AUTH: 'Bearer secret' } },
+    /^settingSecrets\.REALTIME__TELEMETRY__PUSH__AUTH is the whole ARN/,
+  ],
   ['a key in the place of its variable', { settingSecrets: { 'telemetry.push.auth': secret('push') } }, /^settingSecrets has variables of settings/],
-  ['a token in the query of an address', { config: '[telemetry.push]\nurl = "https://metrics.example/import?token=abc"\n' }, /^config has no secrets/],
-  ['a password in the query of an address', { config: '[store]\nurl = "postgres://user@host/database?sslmode=require&password=secret"\n' }, /^config has no secrets/],
+  [
+    'a token in the query of an address',
+    { config: '[telemetry.push]\nurl = "https://metrics.example/import?token=abc"\n' },
+    /^config has no secrets/,
+  ],
+  [
+    'a password in the query of an address',
+    { config: '[store]\nurl = "postgres://user@host/database?sslmode=require&password=secret"\n' },
+    /^config has no secrets/,
+  ],
   ['a pair that Fargate does not have', { memory: 1024 }, /^cpu and memory are a pair that Fargate has: .* They are 1024 and 1024\.$/],
   ['a single task', { tasks: { min: 1, max: 2 } }, /^tasks\.min is at least 2/],
   ['more connections than the load balancer has', { maxConnections: 50_001 }, /^maxConnections is from 100 to 50000/],
@@ -48,7 +73,10 @@ const refusals: [what: string, props: Partial<ServiceProps>, message: RegExp][] 
 
 for (const [what, props, message] of refusals) {
   test(`refused: ${what}`, () => {
-    assert.throws(() => serviceIn(new Stack(), props), (error) => error instanceof InvalidInput && message.test(error.message));
+    assert.throws(
+      () => serviceIn(new Stack(), props),
+      (error) => error instanceof InvalidInput && message.test(error.message),
+    );
   });
 }
 

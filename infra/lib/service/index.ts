@@ -79,9 +79,12 @@ export interface ServiceProps {
   readonly namespace?: string;
   /** Seconds between two requests for config.toml and for the secrets. Each is a start of the AWS CLI, about a second of CPU. */
   readonly settingsInterval?: number;
-  /** An image with the AWS CLI and a shell. */
+  /**
+   * An image with the AWS CLI and a shell, which receives all secrets of the server and is fetched at each start of a task: a copy in a
+   * registry of yours, or its digest, makes it the same forever.
+   */
   readonly settingsImage?: string;
-  /** An image with psql 15 or later and a shell. */
+  /** An image with psql 15 or later and a shell, which receives the password of the owner of the database: as `settingsImage`. */
   readonly psqlImage?: string;
   /** Key that encrypts secrets and logs; its policy allows CloudWatch Logs to use it. Without it: the AWS managed key. */
   readonly kmsKey?: IKey;

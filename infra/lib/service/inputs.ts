@@ -33,14 +33,14 @@ export function resolve(given: ServiceProps, region: string): ServiceValues {
     namespace: 'Realtime',
     settingsInterval: 30,
     settingsImage: 'public.ecr.aws/aws-cli/aws-cli:2.31.29',
-    psqlImage: 'public.ecr.aws/docker/library/postgres:17-alpine',
+    psqlImage: 'public.ecr.aws/docker/library/postgres:17.6-alpine3.22',
     secretKmsKeys: [],
     logRetentionDays: 30,
     ...given,
   };
   validName(props.name);
   validRetention(props.logRetentionDays);
-  checkVersion(props);
+  checkVersions(props);
   checkJwtSecret(props, region);
   // Secrets that are shared are in the region of the other service.
   if (!props.sharedSecrets) {
@@ -55,11 +55,13 @@ export function resolve(given: ServiceProps, region: string): ServiceValues {
   return props;
 }
 
-function checkVersion({ image }: ServiceValues): void {
-  refuseUnless(
-    /^[^:@ ]+(:[0-9]+\/[^:@ ]+)?(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$/.test(image) && !image.endsWith(':latest'),
-    `image ends with a version or a digest, such as :0.1.0, and not with :latest, which is another image tomorrow: it is ${image}.`,
-  );
+function checkVersions({ image, settingsImage, psqlImage }: ServiceValues): void {
+  for (const [name, value] of Object.entries({ image, settingsImage, psqlImage })) {
+    refuseUnless(
+      /^[^:@ ]+(:[0-9]+\/[^:@ ]+)?(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$/.test(value) && !value.endsWith(':latest'),
+      `${name} ends with a version or a digest, such as :0.1.0, and not with :latest, which is another image tomorrow: it is ${value}.`,
+    );
+  }
 }
 
 function checkJwtSecret({ jwtSecretArn, sharedSecrets }: ServiceValues, region: string): void {
@@ -107,7 +109,11 @@ function checkNetwork({ subnets, publicUrl, loadBalancer }: ServiceValues): void
 function checkOperators({ operators }: ServiceValues): void {
   for (const [name, source] of Object.entries(operators)) {
     if (source.includes('/')) validClientCidr(source);
-    else refuseUnless(Token.isUnresolved(source) || source.startsWith('sg-'), `operators are security groups such as sg-0123456789abcdef0, and networks such as 10.1.64.0/20: ${name} is ${source}.`);
+    else
+      refuseUnless(
+        Token.isUnresolved(source) || source.startsWith('sg-'),
+        `operators are security groups such as sg-0123456789abcdef0, and networks such as 10.1.64.0/20: ${name} is ${source}.`,
+      );
   }
 }
 

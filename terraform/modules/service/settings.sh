@@ -31,7 +31,12 @@ place() {
 
 settings() {
     # shellcheck disable=SC2086  # Each limit is an argument.
-    aws $limits s3api get-object --bucket "$BUCKET" --key "$KEY" "$FOLDER/.fetched" >/dev/null && place config.toml
+    aws $limits s3api get-object --bucket "$BUCKET" --key "$KEY" "$FOLDER/.fetched" >/dev/null || return 1
+    [ -s "$FOLDER/.fetched" ] || {
+        echo "config.toml is empty, and stays as it is" >&2
+        return 1
+    }
+    place config.toml
 }
 
 # text_of ARN: that of this secret among those received. The shell splits them, because to remove what is before it takes time by the

@@ -266,15 +266,23 @@ variable "settings_interval" {
 }
 
 variable "settings_image" {
-  description = "An image with the AWS CLI and a shell."
+  description = "An image with the AWS CLI and a shell, which receives all secrets of the server and is fetched at each start of a task: a copy in a registry of yours, or its digest, makes it the same forever."
   type        = string
   default     = "public.ecr.aws/aws-cli/aws-cli:2.31.29"
+  validation {
+    condition     = can(regex("^[^:@ ]+(:[0-9]+/[^:@ ]+)?(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$", var.settings_image)) && !endswith(var.settings_image, ":latest")
+    error_message = "settings_image ends with a version or a digest, and not with :latest, which is another image tomorrow."
+  }
 }
 
 variable "psql_image" {
-  description = "An image with psql 15 or later and a shell."
+  description = "An image with psql 15 or later and a shell, which receives the password of the owner of the database: as `settings_image`."
   type        = string
-  default     = "public.ecr.aws/docker/library/postgres:17-alpine"
+  default     = "public.ecr.aws/docker/library/postgres:17.6-alpine3.22"
+  validation {
+    condition     = can(regex("^[^:@ ]+(:[0-9]+/[^:@ ]+)?(:[A-Za-z0-9_][A-Za-z0-9_.-]*|@sha256:[0-9a-f]{64})$", var.psql_image)) && !endswith(var.psql_image, ":latest")
+    error_message = "psql_image ends with a version or a digest, and not with :latest, which is another image tomorrow."
+  }
 }
 
 variable "kms_key_arn" {

@@ -1,6 +1,6 @@
 /**
- * The app with another size than the usual one, with a secret of clients' tokens that is given, with operators, and with `Accelerator`,
- * which the app does not make, as in accelerator.tf.
+ * The app with another size and another image than the usual ones, with a secret of clients' tokens that is given, with operators, and with
+ * `Accelerator`, which the app does not make, as in accelerator.tf.
  */
 import { App, Stack, Tags } from 'aws-cdk-lib';
 import { Accelerator } from '../lib/accelerator';
@@ -8,7 +8,9 @@ import { realtime } from '../lib/app';
 
 const arn = (region: string) => `arn:aws:elasticloadbalancing:${region}:123456789012:loadbalancer/net/realtime/0123456789abcdef`;
 
-const app = new App({ outdir: process.env.OUT, postCliContext: { size: 'large', jwtSecretArn: process.env.GIVEN, operators: process.env.OPERATORS } });
+const { GIVEN: jwtSecretArn, OPERATORS: operators, IMAGE: image } = process.env;
+const context = { size: 'large', jwtSecretArn, operators, image };
+const app = new App({ outdir: process.env.OUT, postCliContext: context });
 realtime(app);
 const stack = new Stack(app, 'accelerator', { analyticsReporting: false });
 new Accelerator(stack, 'Accelerator', {

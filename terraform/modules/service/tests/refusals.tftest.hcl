@@ -329,3 +329,19 @@ run "a_previous_key_of_another_region_is_refused" {
   }
   expect_failures = [var.previous_encryption_key]
 }
+
+run "the_latest_image_of_settings_is_refused" {
+  command = plan
+  variables {
+    settings_image = "registry.example.com/settings:latest"
+  }
+  expect_failures = [var.settings_image]
+}
+
+run "the_latest_image_of_psql_is_refused" {
+  command = plan
+  variables {
+    psql_image = "registry.example.com/psql:latest"
+  }
+  expect_failures = [var.psql_image]
+}
