@@ -42,7 +42,10 @@ export class Cache extends Construct {
     const { engineVersion = '8.0', nodeType = 'cache.t4g.small', nodes = 2 } = props;
     const name = validName(props.name);
     refuseUnless(props.subnets.length >= 2, 'subnets are of at least two zones, so that a replica in another one can take over.');
-    refuseUnless(/^(7\.2|([89]|[1-9][0-9])\.[0-9]+)$/.test(engineVersion), 'engineVersion is a version of Valkey with its minor one, from 7.2 on, such as 8.0.');
+    refuseUnless(
+      /^(7\.2|([89]|[1-9][0-9])\.[0-9]+)$/.test(engineVersion),
+      'engineVersion is a version of Valkey with its minor one, from 7.2 on, such as 8.0.',
+    );
     refuseUnless(/^cache\.[a-z0-9]+\.[a-z0-9]+$/.test(nodeType), 'nodeType is a type of ElastiCache, such as cache.t4g.small.');
     refuseUnless(Number.isInteger(nodes) && nodes >= 2 && nodes <= 6, 'nodes is from 2 to 6: without a replica there is nothing to fail over to.');
 

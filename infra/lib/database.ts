@@ -108,7 +108,9 @@ export class Database extends Construct {
     this.securityGroup.addIngressRule(ec2.Peer.ipv4(validClientCidr(cidr)), ec2.Port.tcp(PORT), `PostgreSQL, from ${client}`);
   }
 
-  private createCluster(props: DatabaseProps & { readonly engineVersion: string; readonly databaseName: string; readonly capacity: Capacity }): rds.CfnDBCluster {
+  private createCluster(
+    props: DatabaseProps & { readonly engineVersion: string; readonly databaseName: string; readonly capacity: Capacity },
+  ): rds.CfnDBCluster {
     const subnets = new rds.CfnDBSubnetGroup(this, 'Subnets', {
       dbSubnetGroupName: props.name,
       dbSubnetGroupDescription: `The database of ${props.name}`,
@@ -201,7 +203,10 @@ function check(props: WithDefaults): void {
     /^(1[6-9]|[2-9][0-9])(\.[0-9]+)?$/.test(props.engineVersion),
     'engineVersion is a version of PostgreSQL from 16 on, such as 16 or 16.8: in an older one the role of the server, which has CREATEROLE, can set the password of the owner.',
   );
-  refuseUnless(/^[a-z][a-z0-9_]{0,62}$/.test(props.databaseName), 'databaseName has small letters, digits and underscores, and begins with a letter.');
+  refuseUnless(
+    /^[a-z][a-z0-9_]{0,62}$/.test(props.databaseName),
+    'databaseName has small letters, digits and underscores, and begins with a letter.',
+  );
   refuseUnless(
     /^[a-z][a-z0-9_]{0,62}$/.test(props.role) && !['postgres', 'anon', 'authenticated', 'service_role'].includes(props.role),
     'role has small letters, digits and underscores, begins with a letter, and is not a role of the owner or of clients.',

@@ -76,7 +76,10 @@ function texts(node: Node, name: string): Record<string, string> | undefined {
 
 function domain(node: Node): Domain {
   const example = '{"name": "realtime.example.com", "zoneId": "Z0123456789ABCDEFGHIJ"}';
-  refuseUnless(node.tryGetContext('domain') !== undefined, `domain is missing: write it into "context" of infra/cdk.json, or add -c domain='${example}'`);
+  refuseUnless(
+    node.tryGetContext('domain') !== undefined,
+    `domain is missing: write it into "context" of infra/cdk.json, or add -c domain='${example}'`,
+  );
   const { name, zoneId } = texts(node, 'domain') ?? {};
   refuseUnless(name !== undefined && zoneId !== undefined, `domain is a name and the id of its zone in Route 53, such as ${example}.`);
   return { name, zoneId };

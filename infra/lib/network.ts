@@ -40,7 +40,10 @@ export class Network extends Construct {
       prefix >= 16 && prefix <= 22,
       `cidr is a network of IPv4 from /16 to /22, such as 10.0.0.0/16: AWS has no larger one, and a smaller one has no place for the subnets. It is ${cidr}.`,
     );
-    refuseUnless([2, 3, 4].includes(zones), `zones is 2, 3 or 4: database, cache and server each need a second zone to fail over to. It is ${zones}.`);
+    refuseUnless(
+      [2, 3, 4].includes(zones),
+      `zones is 2, 3 or 4: database, cache and server each need a second zone to fail over to. It is ${zones}.`,
+    );
     refuseUnless(natGateways === 1 || natGateways === zones, `natGateways is 1, or as many as zones: it is ${natGateways}.`);
 
     // Sixteen equal parts of the network: four for each kind of subnet, the last four are free.

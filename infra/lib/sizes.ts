@@ -7,7 +7,12 @@ import type { ServiceProps } from './service';
 
 /** A size in the file. */
 interface FileSize {
-  readonly task: { readonly cpu: number; readonly memory: number; readonly max_connections: number; readonly count: { readonly min: number; readonly max: number } };
+  readonly task: {
+    readonly cpu: number;
+    readonly memory: number;
+    readonly max_connections: number;
+    readonly count: { readonly min: number; readonly max: number };
+  };
   readonly database: Capacity;
   readonly node_type: string;
 }

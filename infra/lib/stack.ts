@@ -25,7 +25,14 @@ export class RealtimeStack extends Stack {
     const { vpc } = network;
     const database = new Database(this, 'Database', { name, vpc, subnets: network.isolatedSubnets, capacity: size.database });
     const cache = new Cache(this, 'Cache', { name, vpc, subnets: network.isolatedSubnets, ...size.cache });
-    const edge = new Edge(this, 'Edge', { name, vpc, subnets: network.publicSubnets, targetCidrs: network.privateCidrs, domain: inputs.domain, drain });
+    const edge = new Edge(this, 'Edge', {
+      name,
+      vpc,
+      subnets: network.publicSubnets,
+      targetCidrs: network.privateCidrs,
+      domain: inputs.domain,
+      drain,
+    });
     const service = new Service(this, 'Service', {
       name,
       vpc,

@@ -13,7 +13,10 @@ export function refuseUnless(condition: boolean, message: string): asserts condi
 
 /** The name that resources of a construct begin with. */
 export function validName(name: string): string {
-  refuseUnless(/^[a-z]([a-z0-9]|-(?=[a-z0-9])){0,19}$/.test(name), `name has 1 to 20 small letters, digits and single hyphens, and begins with a letter: it is ${name}.`);
+  refuseUnless(
+    /^[a-z]([a-z0-9]|-(?=[a-z0-9])){0,19}$/.test(name),
+    `name has 1 to 20 small letters, digits and single hyphens, and begins with a letter: it is ${name}.`,
+  );
   return name;
 }
 

@@ -6,7 +6,9 @@ import { given, only, refused, templateOf } from './stacks';
 const loadBalancerArn = 'arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/realtime/1';
 const behind = { loadBalancerArn, clientsAreHidden: true };
 const accelerator = (props: Partial<AcceleratorProps> = {}) =>
-  templateOf((stack) => new Accelerator(stack, 'Accelerator', { name: 'example', domain: given.domain, regions: { 'eu-central-1': behind }, ...props }));
+  templateOf(
+    (stack) => new Accelerator(stack, 'Accelerator', { name: 'example', domain: given.domain, regions: { 'eu-central-1': behind }, ...props }),
+  );
 
 test('clients are led to the load balancer of a region, whose health decides', () => {
   const group = only(accelerator(), 'AWS::GlobalAccelerator::EndpointGroup');

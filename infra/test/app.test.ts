@@ -26,7 +26,10 @@ test('the size decides how many tasks there are', () => {
     const [target] = Object.values(resources(size)).filter((resource) => resource.Type === 'AWS::ApplicationAutoScaling::ScalableTarget');
     return [target?.Properties.MinCapacity, target?.Properties.MaxCapacity];
   });
-  assert.deepEqual(counts, [[2, 4], [3, 12]]);
+  assert.deepEqual(counts, [
+    [2, 4],
+    [3, 12],
+  ]);
 });
 
 test('the constructs of the app check what the inputs are', () => {
@@ -37,5 +40,6 @@ test('the constructs of the app check what the inputs are', () => {
 test('everything has the tag of the application', () => {
   const tagged = Object.values(resources()).filter((resource) => Array.isArray(resource.Properties?.Tags));
   assert.ok(tagged.length > 50);
-  for (const { Properties } of tagged) assert.ok(Properties.Tags.some((tag: { Key: string; Value: unknown }) => tag.Key === 'application' && tag.Value === 'realtime'));
+  for (const { Properties } of tagged)
+    assert.ok(Properties.Tags.some((tag: { Key: string; Value: unknown }) => tag.Key === 'application' && tag.Value === 'realtime'));
 });

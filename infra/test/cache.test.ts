@@ -13,7 +13,13 @@ const cache = (props: Partial<CacheProps> = {}) =>
 test('what is sent and stored is encrypted, and another zone takes over', () => {
   const group = only(cache(), 'AWS::ElastiCache::ReplicationGroup');
   assert.deepEqual(
-    [group.TransitEncryptionEnabled, group.TransitEncryptionMode, group.AtRestEncryptionEnabled, group.MultiAZEnabled, group.AutomaticFailoverEnabled],
+    [
+      group.TransitEncryptionEnabled,
+      group.TransitEncryptionMode,
+      group.AtRestEncryptionEnabled,
+      group.MultiAZEnabled,
+      group.AutomaticFailoverEnabled,
+    ],
     [true, 'required', true, true, true],
   );
   assert.equal(group.NumCacheClusters, 2);
@@ -42,9 +48,16 @@ test('only those that are allowed reach the port', () => {
 
 test('tasks of another region are allowed by their network', () => {
   const other = (cidr: string) =>
-    templateIn((stack, { vpc, isolatedSubnets }) => new Cache(stack, 'Cache', { name: 'example', vpc, subnets: isolatedSubnets }).allowFromNetwork('other', cidr));
-  const rules = Object.values(other('10.1.64.0/20').findResources('AWS::EC2::SecurityGroup')).flatMap((group) => group.Properties.SecurityGroupIngress ?? []);
-  assert.deepEqual(rules.map((rule: { CidrIp: string; ToPort: number }) => [rule.CidrIp, rule.ToPort]), [['10.1.64.0/20', 6379]]);
+    templateIn((stack, { vpc, isolatedSubnets }) =>
+      new Cache(stack, 'Cache', { name: 'example', vpc, subnets: isolatedSubnets }).allowFromNetwork('other', cidr),
+    );
+  const rules = Object.values(other('10.1.64.0/20').findResources('AWS::EC2::SecurityGroup')).flatMap(
+    (group) => group.Properties.SecurityGroupIngress ?? [],
+  );
+  assert.deepEqual(
+    rules.map((rule: { CidrIp: string; ToPort: number }) => [rule.CidrIp, rule.ToPort]),
+    [['10.1.64.0/20', 6379]],
+  );
   refused(() => other('0.0.0.0/0'), /at most 65,536 addresses/);
 });
 

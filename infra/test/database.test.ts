@@ -93,9 +93,16 @@ test('alarms know how many connections an instance accepts, as the documentation
 
 test('tasks of another region are allowed by their network', () => {
   const other = (cidr: string) =>
-    templateIn((stack, { vpc, isolatedSubnets }) => new Database(stack, 'Database', { name: 'example', vpc, subnets: isolatedSubnets }).allowFromNetwork('other', cidr));
-  const rules = Object.values(other('10.1.64.0/20').findResources('AWS::EC2::SecurityGroup')).flatMap((group) => group.Properties.SecurityGroupIngress ?? []);
-  assert.deepEqual(rules.map((rule: { CidrIp: string; ToPort: number }) => [rule.CidrIp, rule.ToPort]), [['10.1.64.0/20', 5432]]);
+    templateIn((stack, { vpc, isolatedSubnets }) =>
+      new Database(stack, 'Database', { name: 'example', vpc, subnets: isolatedSubnets }).allowFromNetwork('other', cidr),
+    );
+  const rules = Object.values(other('10.1.64.0/20').findResources('AWS::EC2::SecurityGroup')).flatMap(
+    (group) => group.Properties.SecurityGroupIngress ?? [],
+  );
+  assert.deepEqual(
+    rules.map((rule: { CidrIp: string; ToPort: number }) => [rule.CidrIp, rule.ToPort]),
+    [['10.1.64.0/20', 5432]],
+  );
   refused(() => other('0.0.0.0/0'), /at most 65,536 addresses/);
 });
 

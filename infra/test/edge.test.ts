@@ -18,13 +18,20 @@ const target = (props: Partial<EdgeProps> = {}) => {
 
 test('clients connect with TLS 1.2 or 1.3, and tasks receive PROXY headers', () => {
   const listener = only(edge(), 'AWS::ElasticLoadBalancingV2::Listener');
-  assert.deepEqual([listener.Port, listener.Protocol, listener.SslPolicy, listener.AlpnPolicy], [443, 'TLS', 'ELBSecurityPolicy-TLS13-1-2-2021-06', ['HTTP1Only']]);
+  assert.deepEqual(
+    [listener.Port, listener.Protocol, listener.SslPolicy, listener.AlpnPolicy],
+    [443, 'TLS', 'ELBSecurityPolicy-TLS13-1-2-2021-06', ['HTTP1Only']],
+  );
   assert.equal(target().attribute['proxy_protocol_v2.enabled'], 'true');
 });
 
 test('a task that stops keeps its clients until it has disconnected them', () => {
   const { attribute } = target({ drain: { delay: 30, timeout: 50, shutdown: 5 }, deregistrationDelay: 20 });
-  assert.equal(attribute['target_health_state.unhealthy.connection_termination.enabled'], 'false', 'The load balancer cuts all clients of a task at once.');
+  assert.equal(
+    attribute['target_health_state.unhealthy.connection_termination.enabled'],
+    'false',
+    'The load balancer cuts all clients of a task at once.',
+  );
   assert.equal(attribute['target_health_state.unhealthy.draining_interval_seconds'], '145');
   assert.equal(attribute['deregistration_delay.connection_termination.enabled'], 'false');
   assert.equal(attribute['deregistration_delay.timeout_seconds'], '20');
@@ -48,13 +55,22 @@ test('the bucket of the log is closed to the public and to plain HTTP, and lines
   const bucket = only(template, 'AWS::S3::Bucket');
   assert.deepEqual(new Set(Object.values(bucket.PublicAccessBlockConfiguration)), new Set([true]));
   assert.equal(bucket.LifecycleConfiguration.Rules[0].ExpirationInDays, 7);
-  assert.match(JSON.stringify(only(template, 'AWS::S3::BucketPolicy')), /"Deny".*"aws:SecureTransport":"false"|"aws:SecureTransport":"false".*"Deny"/);
+  assert.match(
+    JSON.stringify(only(template, 'AWS::S3::BucketPolicy')),
+    /"Deny".*"aws:SecureTransport":"false"|"aws:SecureTransport":"false".*"Deny"/,
+  );
 });
 
 test('it reaches the tasks and nothing else', () => {
   const group = only(edge(), 'AWS::EC2::SecurityGroup');
-  assert.deepEqual(group.SecurityGroupIngress.map((rule: { FromPort: number }) => rule.FromPort), [443]);
-  assert.deepEqual(group.SecurityGroupEgress.map((rule: { CidrIp: string; ToPort: number }) => `${rule.CidrIp} ${rule.ToPort}`), ['10.0.64.0/20 8080', '10.0.80.0/20 8080']);
+  assert.deepEqual(
+    group.SecurityGroupIngress.map((rule: { FromPort: number }) => rule.FromPort),
+    [443],
+  );
+  assert.deepEqual(
+    group.SecurityGroupEgress.map((rule: { CidrIp: string; ToPort: number }) => `${rule.CidrIp} ${rule.ToPort}`),
+    ['10.0.64.0/20 8080', '10.0.80.0/20 8080'],
+  );
 });
 
 test('the name leads to it, unless an accelerator has the name', () => {

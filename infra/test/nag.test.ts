@@ -45,5 +45,8 @@ test('cdk-nag finds nothing but what is suppressed, and each suppression is used
   assert.deepEqual(findings.open, []);
   const stated = suppressions(made);
   assert.ok(stated.length > 0);
-  assert.deepEqual(stated.filter((each) => !findings.suppressed.has(each)), []);
+  assert.deepEqual(
+    stated.filter((each) => !findings.suppressed.has(each)),
+    [],
+  );
 });

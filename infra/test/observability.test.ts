@@ -11,7 +11,9 @@ const observability = (props: Partial<ObservabilityProps> = {}) =>
 const read = (file: string) => JSON.parse(readFileSync(join(__dirname, '../monitoring', file), 'utf8'));
 const conditions: { alert: string; requires?: string }[] = read('cloudwatch-alarms.json').alarms;
 const alarms = (props: Partial<ObservabilityProps> = {}): Record<string, any> =>
-  Object.fromEntries(Object.values(observability(props).findResources('AWS::CloudWatch::Alarm')).map(({ Properties }) => [Properties.AlarmName, Properties]));
+  Object.fromEntries(
+    Object.values(observability(props).findResources('AWS::CloudWatch::Alarm')).map(({ Properties }) => [Properties.AlarmName, Properties]),
+  );
 
 test('each condition of the file is an alarm, but for those about TLS, which ends at the load balancer', () => {
   const expected = conditions.filter((condition) => condition.requires !== 'tls').map((condition) => `example-${condition.alert}`);
@@ -45,7 +47,10 @@ test('the topic has a key that alarms may use', () => {
 test('the dashboard has the graphs of the file, side by side', () => {
   const { widgets } = JSON.parse(only(observability(), 'AWS::CloudWatch::Dashboard').DashboardBody);
   const titles = widgets.map((widget: { properties: { title: string } }) => widget.properties.title);
-  assert.deepEqual(titles, read('cloudwatch-dashboard.json').graphs.map((graph: { title: string }) => graph.title));
+  assert.deepEqual(
+    titles,
+    read('cloudwatch-dashboard.json').graphs.map((graph: { title: string }) => graph.title),
+  );
   assert.equal(new Set(widgets.map(({ x, y }: { x: number; y: number }) => `${x} ${y}`)).size, widgets.length);
   assert.deepEqual(widgets[0].properties.metrics[0].slice(0, 4), ['Realtime', 'phoenix_connections_active', 'service', 'example']);
 });
@@ -66,7 +71,11 @@ test('each resource that is given has its alarms, and each of them a graph', () 
   assert.equal(added.length, 13);
   const { widgets } = JSON.parse(only(template, 'AWS::CloudWatch::Dashboard').DashboardBody);
   const titles: string[] = widgets.map((widget: { properties: { title: string } }) => widget.properties.title);
-  for (const alarm of added) assert.ok(titles.some((title) => alarm.AlarmDescription === `${title}. docs/aws.md#alarms-of-resources`), alarm.AlarmName);
+  for (const alarm of added)
+    assert.ok(
+      titles.some((title) => alarm.AlarmDescription === `${title}. docs/aws.md#alarms-of-resources`),
+      alarm.AlarmName,
+    );
 });
 
 test('thresholds follow from the size of the resource, or are given', () => {
@@ -80,7 +89,10 @@ test('thresholds follow from the size of the resource, or are given', () => {
 
 test('the alarms of the cache are about the highest value of its nodes', () => {
   const { Metrics } = alarms({ resources })['example-CacheMemoryShort'];
-  assert.deepEqual(Metrics.flatMap((query: any) => query.MetricStat?.Metric.Dimensions.map((dimension: { Value: string }) => dimension.Value) ?? []), resources.cache.nodeIds);
+  assert.deepEqual(
+    Metrics.flatMap((query: any) => query.MetricStat?.Metric.Dimensions.map((dimension: { Value: string }) => dimension.Value) ?? []),
+    resources.cache.nodeIds,
+  );
   assert.equal(Metrics.find((query: any) => query.ReturnData).Expression, 'MAX([node0, node1])');
 });
 

@@ -9,7 +9,12 @@ import { templates } from './stacks';
 function table(heading: string): string[] {
   const lines = readFileSync(join(__dirname, '../README.md'), 'utf8').split('\n');
   const rows = lines.slice(lines.findIndex((line) => line.startsWith(`| ${heading} |`)) + 2);
-  return rows.slice(0, rows.findIndex((line) => !line.startsWith('|'))).map((line) => /`([^`]+)`/.exec(line)?.[1] ?? line);
+  return rows
+    .slice(
+      0,
+      rows.findIndex((line) => !line.startsWith('|')),
+    )
+    .map((line) => /`([^`]+)`/.exec(line)?.[1] ?? line);
 }
 
 test('the README has every input', () => {
@@ -23,6 +28,8 @@ test('the README has every output', () => {
 
 test('the README has every construct', () => {
   const sources = readdirSync(join(__dirname, '../lib'), { recursive: true, encoding: 'utf8' }).filter((file) => /^(\w+|\w+\/index)\.ts$/.test(file));
-  const constructs = sources.flatMap((file) => /^export class (\w+) extends Construct/m.exec(readFileSync(join(__dirname, '../lib', file), 'utf8'))?.[1] ?? []);
+  const constructs = sources.flatMap(
+    (file) => /^export class (\w+) extends Construct/m.exec(readFileSync(join(__dirname, '../lib', file), 'utf8'))?.[1] ?? [],
+  );
   assert.deepEqual(table('construct').sort(), constructs.sort());
 });

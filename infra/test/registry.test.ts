@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { Registry } from '../lib/registry';
 import { refused, templateOf } from './stacks';
 
-const registry = (name = 'example') => templateOf((stack) => new Registry(stack, 'Registry', { name }).output('registry.example.com:5000/realtime-server:0.1.0'));
+const registry = (name = 'example') =>
+  templateOf((stack) => new Registry(stack, 'Registry', { name }).output('registry.example.com:5000/realtime-server:0.1.0'));
 
 test('a tag is written once, and what is pushed is scanned and encrypted', () => {
   registry().hasResourceProperties('AWS::ECR::Repository', {
@@ -17,7 +18,10 @@ test('a tag is written once, and what is pushed is scanned and encrypted', () =>
 test('images that have a tag stay', () => {
   const [repository] = Object.values(registry().findResources('AWS::ECR::Repository'));
   const { rules } = JSON.parse(repository?.Properties.LifecyclePolicy.LifecyclePolicyText);
-  assert.deepEqual(rules.map((rule: { selection: { tagStatus: string } }) => rule.selection.tagStatus), ['untagged']);
+  assert.deepEqual(
+    rules.map((rule: { selection: { tagStatus: string } }) => rule.selection.tagStatus),
+    ['untagged'],
+  );
 });
 
 test('the commands that push the image, with the tag that tasks run, are an output', () => {

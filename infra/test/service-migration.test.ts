@@ -15,7 +15,13 @@ const updated = { RequestType: 'Update', PhysicalResourceId: 'migration', Resour
 
 const started = { tasks: [{ taskArn: 'task-1' }] };
 const ended = (...codes: (number | undefined)[]) => ({
-  tasks: [{ lastStatus: 'STOPPED', stoppedReason: 'Essential container in task exited', containers: codes.map((exitCode, index) => ({ name: `c${index}`, exitCode })) }],
+  tasks: [
+    {
+      lastStatus: 'STOPPED',
+      stoppedReason: 'Essential container in task exited',
+      containers: codes.map((exitCode, index) => ({ name: `c${index}`, exitCode })),
+    },
+  ],
 });
 const running = { tasks: [{ lastStatus: 'RUNNING', containers: [] }] };
 
@@ -84,7 +90,10 @@ test('a task that does not end in time is stopped, and a failure', async () => {
   const { Status, Reason } = await answered(handler, created, { remaining: [30_000] });
   assert.equal(Status, 'FAILED');
   assert.match(Reason, /has not ended/);
-  assert.deepEqual(ecs.calls.map(([operation]) => operation), ['runTask', 'stopTask']);
+  assert.deepEqual(
+    ecs.calls.map(([operation]) => operation),
+    ['runTask', 'stopTask'],
+  );
 });
 
 test('a request for the state that fails is sent again', async () => {
@@ -99,7 +108,10 @@ test('a task whose state stays unknown is stopped, and a failure', async () => {
   const { Status, Reason } = await answered(handler, created, { remaining: [900_000, 800_000, 30_000] });
   assert.equal(Status, 'FAILED');
   assert.match(Reason, /was stopped/);
-  assert.deepEqual(ecs.calls.map(([operation]) => operation), ['runTask', 'describeTasks', 'describeTasks', 'stopTask']);
+  assert.deepEqual(
+    ecs.calls.map(([operation]) => operation),
+    ['runTask', 'describeTasks', 'describeTasks', 'stopTask'],
+  );
 });
 
 test('nothing is run while the stack rolls back', async () => {

@@ -65,7 +65,10 @@ test('a deletion succeeds without the bucket, and keeps the identity of what is 
 test('an edit of config.toml changes the object, and nothing else', () => {
   const [before, after] = ['[limits]\n', '[limits]\nmax_channels_per_client = 10\n'].map((config) => service({ config }).toJSON().Resources);
   const changed = Object.keys(after).filter((id) => JSON.stringify(before[id]) !== JSON.stringify(after[id]));
-  assert.deepEqual(changed.map((id) => after[id].Type), ['Custom::Settings']);
+  assert.deepEqual(
+    changed.map((id) => after[id].Type),
+    ['Custom::Settings'],
+  );
   assert.deepEqual(Object.keys(before), Object.keys(after));
 });
 

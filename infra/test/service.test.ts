@@ -69,8 +69,14 @@ test('ten minutes in which settings or secrets are not fetched are counted, by t
 test('secrets of a server are files, so that they can be rotated while it runs', () => {
   assert.equal(container(template, 'server').Secrets, undefined);
   const { Value } = container(template, 'settings').Environment.find(({ Name }: any) => Name === 'SECRETS');
-  const lines = Value['Fn::Join'][1].map((part: any) => part.Ref ?? part).join('').split('\n');
-  assert.deepEqual(lines.map((line: string) => line.split(' ')[0]), ['jwt', 'operators', 'encryption-key', 'database-password', 'redis-url']);
+  const lines = Value['Fn::Join'][1]
+    .map((part: any) => part.Ref ?? part)
+    .join('')
+    .split('\n');
+  assert.deepEqual(
+    lines.map((line: string) => line.split(' ')[0]),
+    ['jwt', 'operators', 'encryption-key', 'database-password', 'redis-url'],
+  );
   assert.equal(lines[4], `redis-url ${secret('redis')} rediss://realtime: @redis.example.com:6379`);
 });
 
@@ -82,8 +88,7 @@ test('a task can read its secrets, and not the password of the owner of the data
 
 test('while the key of stored secrets is rotated, servers and `store rekey` have the one before', () => {
   const rotating = service({ previousEncryptionKeyArn: secret('previous') });
-  const value = (from: string, name: string) =>
-    JSON.stringify(container(rotating, from).Environment.find(({ Name }: any) => Name === name).Value);
+  const value = (from: string, name: string) => JSON.stringify(container(rotating, from).Environment.find(({ Name }: any) => Name === name).Value);
   assert.match(value('server', 'REALTIME__STORE__PREVIOUS_ENCRYPTION_KEY_FILE'), /previous-encryption-key/);
   assert.ok(value('settings', 'SECRETS').includes(`previous-encryption-key ${secret('previous')}`));
   const injected = container(rotating, 'migrate').Secrets;
@@ -159,7 +164,8 @@ test('scaling leaves room for the clients of a task that fails, and no task alon
 });
 
 test('a secret of clients is made unless one is given', () => {
-  const lengths = (from = template) => Object.values(from.findResources('AWS::SecretsManager::Secret')).map(({ Properties }) => Properties.GenerateSecretString.PasswordLength);
+  const lengths = (from = template) =>
+    Object.values(from.findResources('AWS::SecretsManager::Secret')).map(({ Properties }) => Properties.GenerateSecretString.PasswordLength);
   assert.deepEqual(lengths(), [64, 64, 32]);
   const given = service({ jwtSecretArn: secret('given') });
   assert.deepEqual(lengths(given), [64, 32]);
@@ -176,15 +182,22 @@ test('a second region uses the secrets of the first, and does not migrate its da
 });
 
 test('the secret of clients and the key that encrypts the secrets of tenants stay when they leave the stack', () => {
-  const kept = Object.values(template.findResources('AWS::SecretsManager::Secret')).filter(({ DeletionPolicy }) => DeletionPolicy === 'RetainExceptOnCreate');
-  assert.deepEqual(kept.map(({ Properties, UpdateReplacePolicy }) => [Properties.Description.split(' of ')[0], UpdateReplacePolicy]), [
-    ['Signs the tokens', 'Retain'],
-    ['Encrypts the secrets', 'Retain'],
-  ]);
+  const kept = Object.values(template.findResources('AWS::SecretsManager::Secret')).filter(
+    ({ DeletionPolicy }) => DeletionPolicy === 'RetainExceptOnCreate',
+  );
+  assert.deepEqual(
+    kept.map(({ Properties, UpdateReplacePolicy }) => [Properties.Description.split(' of ')[0], UpdateReplacePolicy]),
+    [
+      ['Signs the tokens', 'Retain'],
+      ['Encrypts the secrets', 'Retain'],
+    ],
+  );
 });
 
 test('a task can decrypt secrets that have keys of their own', () => {
-  const arns = ['01234567-89ab-cdef-0123-456789abcdef', '76543210-89ab-cdef-0123-456789abcdef'].map((id) => `arn:aws:kms:eu-central-1:123456789012:key/${id}`);
+  const arns = ['01234567-89ab-cdef-0123-456789abcdef', '76543210-89ab-cdef-0123-456789abcdef'].map(
+    (id) => `arn:aws:kms:eu-central-1:123456789012:key/${id}`,
+  );
   const keyed = templateOf((stack) => {
     const [kmsKey, database] = arns.map((arn) => Key.fromKeyArn(stack, arn, arn));
     if (kmsKey && database) serviceIn(stack, { kmsKey, secretKmsKeys: [database] });

@@ -59,7 +59,10 @@ const COMMON = {
 export function resourceAlarms(monitored: Monitored, given: Partial<Thresholds>, runbookUrl: string): Record<string, Conditions> {
   const thresholds = { ...THRESHOLDS, ...given };
   for (const [name, value] of Object.entries(thresholds)) {
-    refuseUnless(value > 0 && (!name.endsWith('Percent') || value < 100), 'thresholds are above 0, and percentages below 100, which they never exceed.');
+    refuseUnless(
+      value > 0 && (!name.endsWith('Percent') || value < 100),
+      'thresholds are above 0, and percentages below 100, which they never exceed.',
+    );
   }
   const { database, cache, loadBalancer, service } = monitored;
   const alarms: Record<string, Unplaced> = {

@@ -28,15 +28,13 @@ export function serverAlarms(server: Server, file?: string): Record<string, Cond
       {
         ...alarm,
         runbook: server.runbookUrl + alarm.runbook.replace(/^docs\/runbook\.md/, ''),
-        metrics: alarm.metrics.map(
-          ({ id, name, statistic, labels }): Metric => ({
-            id,
-            namespace: server.namespace,
-            name,
-            statistic,
-            dimensions: { ...server.dimensions, ...labels },
-          }),
-        ),
+        metrics: alarm.metrics.map(({ id, name, statistic, labels }): Metric => ({
+          id,
+          namespace: server.namespace,
+          name,
+          statistic,
+          dimensions: { ...server.dimensions, ...labels },
+        })),
       },
     ]),
   );

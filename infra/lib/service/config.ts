@@ -12,7 +12,9 @@ const REFUSED: Record<'secrets' | 'secret_texts' | 'limits_per_address', string[
 /** Addresses and sets of keys, which may have a secret in them: a password before the host or in the query, and a key that signs as well as verifies. */
 const SECRETS_IN_VALUES = [
   /^[^#\n]*:\/\/[^\s"']*[?&]([\w-]*(password|passwd|token|secret|api-?key|apikey))=[^&\s"']/m,
-  /^[^#\n]*:\/\/[^\s\/"'@:]*:[^\s\/"'@]+@/m, /^[^#\n]*\bkty\W{1,12}oct\b/m];
+  /^[^#\n]*:\/\/[^\s\/"'@:]*:[^\s\/"'@]+@/m,
+  /^[^#\n]*\bkty\W{1,12}oct\b/m,
+];
 
 export function checkConfig({ config, clientsAreHidden }: ServiceValues): void {
   // CloudFormation hands the old text and the new one to a function at once, and has 256 KiB for both.

@@ -30,16 +30,18 @@ export class Settings extends Construct {
     this.bucket = new s3.Bucket(this, 'Bucket', {
       // What was there before a change that turns out wrong.
       versioned: true,
-      lifecycleRules: [
-        { id: 'expire', noncurrentVersionExpiration: Duration.days(90), abortIncompleteMultipartUploadAfter: Duration.days(1) },
-      ],
+      lifecycleRules: [{ id: 'expire', noncurrentVersionExpiration: Duration.days(90), abortIncompleteMultipartUploadAfter: Duration.days(1) }],
       blockPublicAccess: s3.BlockPublicAccess.BLOCK_ALL,
       // With the keys of S3: there are no secrets in it.
       encryption: s3.BucketEncryption.S3_MANAGED,
       enforceSSL: true,
       removalPolicy: RemovalPolicy.DESTROY,
     });
-    suppress(this.bucket, 'AwsSolutions-S1', 'Tasks read one object every 30 seconds; who changes it, CloudTrail and the repository of its operator say.');
+    suppress(
+      this.bucket,
+      'AwsSolutions-S1',
+      'Tasks read one object every 30 seconds; who changes it, CloudTrail and the repository of its operator say.',
+    );
 
     const handler = new Handler(this, 'Handler', {
       description: 'Puts config.toml into the bucket of the settings',

@@ -121,7 +121,13 @@ function server(scope: Construct, { service, logGroup }: TaskProps): Container {
     ulimits: [{ name: 'nofile', softLimit: 65535, hardLimit: 65535 }],
     logConfiguration: logged(logGroup, 'server'),
     // At the internal port, which needs no PROXY header. With the address it reads no settings, which could be refused.
-    healthCheck: { command: ['CMD', 'realtime-server', 'health', '--url', `http://127.0.0.1:${INTERNAL_PORT}/health`], interval: 10, timeout: 5, retries: 3, startPeriod: 30 },
+    healthCheck: {
+      command: ['CMD', 'realtime-server', 'health', '--url', `http://127.0.0.1:${INTERNAL_PORT}/health`],
+      interval: 10,
+      timeout: 5,
+      retries: 3,
+      startPeriod: 30,
+    },
     dependsOn: [{ containerName: 'settings', condition: 'HEALTHY' }],
     mountPoints: [mounted.settings(true), mounted.data],
   };
