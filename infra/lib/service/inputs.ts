@@ -1,4 +1,4 @@
-/** What the service accepts, and its defaults: those of terraform/modules/service/variables.tf, with the same reasons. */
+/** What the service accepts, and its defaults: those of terraform/modules/service/variables*.tf, with the same reasons. */
 import { Token } from 'aws-cdk-lib';
 import { refuseUnless, validClientCidr, validName, validRetention } from '../valid';
 import { checkConfig } from './config';

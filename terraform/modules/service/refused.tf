@@ -1,4 +1,4 @@
-# What config.toml must not have in it, for the validations in variables.tf.
+# What config.toml must not have in it, for the validations in variables_secrets.tf.
 
 locals {
   # The CDK app reads the file too, and compares it with the schema of the settings.

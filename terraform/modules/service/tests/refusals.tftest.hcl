@@ -40,14 +40,6 @@ run "a_name_with_capitals_is_refused" {
   expect_failures = [var.name]
 }
 
-run "a_previous_key_in_the_place_of_its_arn_is_refused" {
-  command = plan
-  variables {
-    previous_encryption_key = { arn = "0123456789abcdef0123456789abcdef" }
-  }
-  expect_failures = [var.previous_encryption_key]
-}
-
 run "one_subnet_is_refused" {
   command = plan
   variables {
@@ -88,46 +80,6 @@ run "an_image_without_a_version_is_refused" {
   expect_failures = [var.image]
 }
 
-run "an_empty_file_is_refused" {
-  command = plan
-  variables {
-    config = ""
-  }
-  expect_failures = [var.config]
-}
-
-run "a_secret_in_the_file_is_refused" {
-  command = plan
-  variables {
-    config = "[auth]\njwt_secret = \"x\"\n"
-  }
-  expect_failures = [var.config]
-}
-
-run "a_secret_under_a_dotted_key_is_refused" {
-  command = plan
-  variables {
-    config = "tenants.acme.auth.jwt_secret = \"x\"\n"
-  }
-  expect_failures = [var.config]
-}
-
-run "a_secret_in_an_inline_table_is_refused" {
-  command = plan
-  variables {
-    config = "auth = { leeway = \"5s\", \"metrics_jwt_secret\" = \"x\" }\n"
-  }
-  expect_failures = [var.config]
-}
-
-run "a_password_in_an_address_is_refused" {
-  command = plan
-  variables {
-    config = "[telemetry.push]\nurl = \"https://ann:secret@metrics.example\"\n"
-  }
-  expect_failures = [var.config]
-}
-
 run "a_public_address_without_tls_is_refused" {
   command = plan
   variables {
@@ -142,38 +94,6 @@ run "proxy_headers_from_nowhere_are_refused" {
     load_balancer = { security_group_id = "sg-1", cidrs = [] }
   }
   expect_failures = [var.load_balancer]
-}
-
-run "a_secret_instead_of_its_name_is_refused" {
-  command = plan
-  variables {
-    jwt_secret = { arn = "a-secret-of-more-than-thirty-two-bytes" }
-  }
-  expect_failures = [var.jwt_secret]
-}
-
-run "a_secret_without_the_end_of_its_arn_is_refused" {
-  command = plan
-  variables {
-    jwt_secret = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given" }
-  }
-  expect_failures = [var.jwt_secret]
-}
-
-run "a_secret_of_another_region_is_refused" {
-  command = plan
-  variables {
-    jwt_secret = { arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:given-AbCdEf" }
-  }
-  expect_failures = [var.jwt_secret]
-}
-
-run "the_secret_that_would_be_deleted_is_refused" {
-  command = plan
-  variables {
-    jwt_secret = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:example-jwt-202611302204567890000000a1-AbCdEf" }
-  }
-  expect_failures = [var.jwt_secret]
 }
 
 run "a_pair_that_fargate_does_not_have_is_refused" {
@@ -246,88 +166,6 @@ run "a_retention_that_does_not_exist_is_refused" {
     log_retention_days = 31
   }
   expect_failures = [var.log_retention_days]
-}
-
-run "a_limit_per_address_while_clients_are_hidden_is_refused" {
-  command = plan
-  variables {
-    clients_are_hidden = true
-    config             = "[server]\nmax_connections_per_address = 100\n"
-  }
-  expect_failures = [var.clients_are_hidden]
-}
-
-run "another_secret_than_that_of_the_first_region_is_refused" {
-  command = plan
-  variables {
-    jwt_secret     = { arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:given-AbCdEf" }
-    shared_secrets = { jwt_secret_arn = "a", operators_secret_arn = "b", encryption_key_arn = "c" }
-  }
-  expect_failures = [var.shared_secrets]
-}
-
-run "a_password_in_the_query_of_an_address_is_refused" {
-  command = plan
-  variables {
-    config = "[store]\nurl = \"postgres://user@host/database?sslmode=require&password=secret\"\n"
-  }
-  expect_failures = [var.config]
-}
-
-run "a_token_in_the_query_of_an_address_is_refused" {
-  command = plan
-  variables {
-    config = "[telemetry.push]\nurl = \"https://metrics.example/import?token=abc\"\n"
-  }
-  expect_failures = [var.config]
-}
-
-run "a_key_that_signs_is_refused" {
-  command = plan
-  variables {
-    config = "[auth]\njwks = '{\"keys\":[{\"kty\":\"oct\",\"k\":\"c2VjcmV0\"}]}'\n"
-  }
-  expect_failures = [var.config]
-}
-
-run "a_password_of_redis_is_refused" {
-  command = plan
-  variables {
-    config = "[bus]\nredis_url = \"rediss://host\"\n"
-  }
-  expect_failures = [var.config]
-}
-
-run "headers_that_are_a_text_are_refused" {
-  command = plan
-  variables {
-    config = "[telemetry.traces]\nheaders = \"authorization=secret\"\n"
-  }
-  expect_failures = [var.config]
-}
-
-run "a_secret_in_the_place_of_its_arn_is_refused" {
-  command = plan
-  variables {
-    setting_secrets = { REALTIME__TELEMETRY__PUSH__AUTH = "Bearer secret" }
-  }
-  expect_failures = [var.setting_secrets]
-}
-
-run "the_name_of_a_key_in_the_place_of_its_variable_is_refused" {
-  command = plan
-  variables {
-    setting_secrets = { "telemetry.push.auth" = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:push-AbCdEf" }
-  }
-  expect_failures = [var.setting_secrets]
-}
-
-run "a_previous_key_of_another_region_is_refused" {
-  command = plan
-  variables {
-    previous_encryption_key = { arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:previous-AbCdEf" }
-  }
-  expect_failures = [var.previous_encryption_key]
 }
 
 run "the_latest_image_of_settings_is_refused" {
