@@ -66,6 +66,11 @@ pub struct Auth {
     #[schemars(extend("x-reload" = "live"))]
     pub jwt_audience: Option<String>,
 
+    /// Whether a token gives only the rooms that its claim `permissions.rooms` lists: without that claim none, instead of all. The
+    /// value in `[auth]` applies to tenants of the store too.
+    #[schemars(extend("x-reload" = "live"))]
+    pub require_permissions: bool,
+
     /// How long a token is still accepted after its `exp`, and how long before its `nbf`, to allow for clock skew.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
@@ -85,6 +90,7 @@ impl Default for Auth {
             claim_validators: BTreeMap::new(),
             jwt_issuer: None,
             jwt_audience: None,
+            require_permissions: false,
             leeway: Duration::ZERO,
         }
     }
@@ -108,6 +114,7 @@ impl PartialEq for Auth {
             claim_validators,
             jwt_issuer,
             jwt_audience,
+            require_permissions,
             leeway,
         } = self;
         exposed(jwt_secret) == exposed(&other.jwt_secret)
@@ -119,6 +126,7 @@ impl PartialEq for Auth {
             && *claim_validators == other.claim_validators
             && *jwt_issuer == other.jwt_issuer
             && *jwt_audience == other.jwt_audience
+            && *require_permissions == other.require_permissions
             && *leeway == other.leeway
     }
 }

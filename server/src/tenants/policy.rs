@@ -80,6 +80,11 @@ impl Policy {
         self.spec.spec.settings.private_only
     }
 
+    /// Whether tokens give only the rooms that they list.
+    pub fn requires_permissions(&self) -> bool {
+        self.spec.spec.settings.auth.require_permissions
+    }
+
     /// Whether a join that does not mention presence has it.
     pub fn presence_enabled(&self) -> bool {
         self.spec.presence_enabled

@@ -64,6 +64,8 @@ pub(super) struct NodeDefaults {
     presence_enabled: bool,
     /// `auth.claim_validators`: a tenant of the store has none of its own, and those of upstream are for all tenants.
     claim_validators: BTreeMap<String, Value>,
+    /// `auth.require_permissions`, likewise.
+    require_permissions: bool,
     /// `broadcast.history`: a tenant of the store has none of its own.
     history: Arc<History>,
     /// `[database]`.
@@ -80,6 +82,7 @@ impl NodeDefaults {
             max_connections: settings.server.max_connections,
             presence_enabled: settings.presence.enabled,
             claim_validators: settings.auth.claim_validators.clone(),
+            require_permissions: settings.auth.require_permissions,
             history: Arc::new(settings.broadcast.history.clone()),
             database: settings.database.clone(),
             resume_wait: settings.changes.durable.then_some(settings.changes.resume_wait),
@@ -125,8 +128,12 @@ impl EffectiveSpec {
             TenantOrigin::Store => Arc::clone(&defaults.history),
         };
         let mut spec = Arc::clone(spec);
-        if origin == TenantOrigin::Store && !defaults.claim_validators.is_empty() {
-            Arc::make_mut(&mut spec).settings.auth.claim_validators = defaults.claim_validators.clone();
+        if origin == TenantOrigin::Store
+            && (!defaults.claim_validators.is_empty() || defaults.require_permissions)
+        {
+            let auth = &mut Arc::make_mut(&mut spec).settings.auth;
+            auth.claim_validators = defaults.claim_validators.clone();
+            auth.require_permissions = defaults.require_permissions;
         }
         let database = defaults.database(&spec);
         Self { spec, origin, max_connections: defaults.max_connections, presence_enabled, history, database }

@@ -162,16 +162,19 @@ mod tests {
     }
 
     #[test]
-    fn claims_that_the_node_requires_are_required_of_stored_tenants() {
+    fn what_the_node_requires_of_tokens_is_required_of_those_of_stored_tenants() {
         let mut settings = Settings::default();
         settings.tenants.insert("acme".into(), settings::Tenant::default());
         let mut table = SpecTable::new(&settings);
         table.put(STORE(), spec("globex", "store"));
         settings.auth.claim_validators.insert("iss".into(), "us".into());
+        settings.auth.require_permissions = true;
         table.configure(&settings);
-        let required =
-            |id| table.effective(id).map(|effective| effective.spec.settings.auth.claim_validators.clone());
-        assert_eq!(required("globex"), Some(settings.auth.claim_validators.clone()));
+        let required = |id| {
+            let auth = table.effective(id)?.spec.settings.auth.clone();
+            Some((auth.claim_validators, auth.require_permissions))
+        };
+        assert_eq!(required("globex"), Some((settings.auth.claim_validators.clone(), true)));
         assert_eq!(required("acme"), Some(Default::default()), "it says its own");
     }
 

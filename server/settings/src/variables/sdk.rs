@@ -12,6 +12,7 @@ pub(super) const ROWS: &[Variable] = &[
     Variable::sets(&["REDIS_URL"], &[verbatim("bus.redis_url")]).secret(),
     Variable::sets(&["JWT_ISSUER"], &[verbatim("auth.jwt_issuer")]),
     Variable::sets(&["JWT_AUDIENCE"], &[verbatim("auth.jwt_audience")]),
+    Variable::sets(&["AUTH_REQUIRE_PERMISSIONS"], &[verbatim("auth.require_permissions")]),
     webhooks(&["WEBHOOK_MODE"]),
     webhooks(&["WEBHOOK_ENV_CONFIG_JSON"]).secret(),
     webhooks(&["WEBHOOK_TIMEOUT_MS"]),

@@ -165,6 +165,7 @@ const SET: &[Case] = &[
     ("REDIS_URL", "redis://redis:6379", &[("/bus/redis_url", r#""redis://redis:6379""#)]),
     ("JWT_ISSUER", "us", &[("/auth/jwt_issuer", r#""us""#)]),
     ("JWT_AUDIENCE", "you", &[("/auth/jwt_audience", r#""you""#)]),
+    ("AUTH_REQUIRE_PERMISSIONS", "true", &[("/auth/require_permissions", "true")]),
 ];
 
 fn try_with(variables: &[(&str, &str)]) -> Result<Loaded, LoadError> {
