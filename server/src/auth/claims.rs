@@ -4,11 +4,29 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::LazyLock;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::keys::KeyId;
 use super::token::{Token, clean};
 use super::{TokenError, rules};
+
+/// What a verified token states, in the form that its use needs.
+pub trait TokenClaims: Sized + Send {
+    /// The claims of `token`, whose signature by `key` has been verified.
+    ///
+    /// # Errors
+    /// If a claim that this form requires is missing or not accepted.
+    fn of(token: &Token, key: KeyId) -> Result<Self, TokenError>;
+
+    /// Recognises the token.
+    fn fingerprint(&self) -> Fingerprint;
+
+    /// When it expires, in seconds since 1970.
+    fn expires_at(&self) -> i64;
+
+    /// The key that signed it.
+    fn key(&self) -> KeyId;
+}
 
 /// The claims of a verified user token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,19 +45,38 @@ pub struct Claims {
     pub key: KeyId,
 }
 
-impl Claims {
-    /// The claims of `token`, whose signature by `key` has been verified.
-    ///
+impl TokenClaims for Claims {
     /// # Errors
     /// Without a `role` or an `exp`.
-    pub(super) fn of(token: &Token, key: KeyId) -> Result<Self, TokenError> {
-        let claim = |name| token.claims.get(name);
-        let text = |name| claim(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(Box::from);
-        let role = text("role").ok_or(TokenError::MissingClaims)?;
-        let expires_at = claim("exp").and_then(rules::rounded).ok_or(TokenError::MissingClaims)?;
-        let fingerprint = Fingerprint::of_cleaned(token.text());
-        Ok(Self { role, sub: text("sub"), expires_at, payload: token.payload(), fingerprint, key })
+    fn of(token: &Token, key: KeyId) -> Result<Self, TokenError> {
+        let claims = &token.claims;
+        let role = text(claims, "role").ok_or(TokenError::MissingClaims("role"))?;
+        let expires_at = expiry(claims).ok_or(TokenError::MissingClaims("role"))?;
+        let (sub, fingerprint) = (text(claims, "sub"), Fingerprint::of_read(token));
+        Ok(Self { role, sub, expires_at, payload: token.payload(), fingerprint, key })
     }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    fn expires_at(&self) -> i64 {
+        self.expires_at
+    }
+
+    fn key(&self) -> KeyId {
+        self.key
+    }
+}
+
+/// A claim that is a string, and not empty.
+pub(super) fn text(claims: &Map<String, Value>, name: &str) -> Option<Box<str>> {
+    claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(Box::from)
+}
+
+/// When a token with these claims expires, in seconds since 1970.
+pub(super) fn expiry(claims: &Map<String, Value>) -> Option<i64> {
+    claims.get("exp").and_then(rules::rounded)
 }
 
 /// Identifies a token without keeping it, within this process: the hash has a random key, so that no client can
@@ -54,6 +91,11 @@ impl Fingerprint {
             Some(cleaned) => Self::of_cleaned(&cleaned),
             None => Self::of_cleaned(token),
         }
+    }
+
+    /// The fingerprint of a token that was parsed.
+    pub(super) fn of_read(token: &Token) -> Self {
+        Self::of_cleaned(token.text())
     }
 
     /// The fingerprint as a number.

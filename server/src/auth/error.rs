@@ -1,5 +1,6 @@
 //! Why a token is refused, in the exact texts that clients match on (docs/protocol/tokens.md#token-errors).
 
+use super::permissions::PermissionsError;
 use crate::telemetry::codes::Code;
 
 /// Why a token is refused. A handshake has status 401 for all of them.
@@ -35,15 +36,18 @@ pub enum TokenError {
         /// Seconds until its `nbf`, less the leeway.
         seconds: i64,
     },
-    /// `role` or `exp` is missing.
-    #[error("Fields `role` and `exp` are required in JWT")]
-    MissingClaims,
+    /// `exp` is missing, or this claim that the use of the token requires.
+    #[error("Fields `{0}` and `exp` are required in JWT")]
+    MissingClaims(&'static str),
     /// `exp` is not a number.
     #[error("Token expiration time is invalid")]
     InvalidExpiry,
     /// This claim is missing or has another value than required.
     #[error("Claim `{0}` is missing or not accepted")]
     Rejected(String),
+    /// The claim `permissions` cannot be used.
+    #[error("Claim `permissions` {0}")]
+    Permissions(#[from] PermissionsError),
 }
 
 impl TokenError {
@@ -72,9 +76,10 @@ impl TokenError {
             Self::Revoked => Code::JwtKeyRevoked,
             Self::Expired { .. }
             | Self::TooEarly { .. }
-            | Self::MissingClaims
+            | Self::MissingClaims(_)
             | Self::InvalidExpiry
-            | Self::Rejected(_) => Code::InvalidJWTToken,
+            | Self::Rejected(_)
+            | Self::Permissions(_) => Code::InvalidJWTToken,
         }
     }
 
@@ -86,7 +91,8 @@ impl TokenError {
             | Self::Malformed
             | Self::Expired { .. }
             | Self::TooEarly { .. }
-            | Self::MissingClaims => self.code(),
+            | Self::MissingClaims(_)
+            | Self::Permissions(_) => self.code(),
             Self::Signature
             | Self::Signer { .. }
             | Self::Revoked
@@ -102,9 +108,10 @@ impl TokenError {
             Self::Revoked
             | Self::Expired { .. }
             | Self::TooEarly { .. }
-            | Self::MissingClaims
+            | Self::MissingClaims(_)
             | Self::InvalidExpiry
-            | Self::Rejected(_) => true,
+            | Self::Rejected(_)
+            | Self::Permissions(_) => true,
         }
     }
 

@@ -14,6 +14,7 @@ mod keys;
 mod operator;
 mod permissions;
 mod question_turns;
+mod room_claims;
 mod rules;
 mod sign;
 mod token;
@@ -25,7 +26,7 @@ pub use authorizer::{
     AuthorizationError, Authorized, Authorizer, Decision, Freshness, NO_CHANNEL_MEMORY, PublicRooms,
     Question, Rights, traced,
 };
-pub use claims::{Claims, Fingerprint};
+pub use claims::{Claims, Fingerprint, TokenClaims};
 pub use credentials::{Credentials, subprotocols};
 pub use error::TokenError;
 pub use headers::headers_as_json;
@@ -34,6 +35,7 @@ pub use keys::KeyId;
 pub use operator::{Denied, Operator, Operators, bearer};
 pub use permissions::{Permissions, PermissionsError, RoomAccess};
 pub use question_turns::{QuestionTurn, QuestionTurns};
+pub use room_claims::{DocumentAccess, DocumentRules, RoomClaims};
 pub use sign::{sign, sign_operator};
 pub use unverified::UnverifiedCallers;
 pub use verifier::Verifier;

@@ -4,7 +4,7 @@
 //! never accepted, even where both are signed with the same secret, as in self-hosted installations of Supabase: there a
 //! token that names someone by `sub` is taken for a user's, since users of the Realtime SDK have no `role` either, unless it
 //! has the claim `operator: true`. Conversely, a token
-//! without a `role` is never accepted for a user.
+//! without a `role` and without a `sub`, or with that claim, is never accepted for a user.
 
 use std::time::SystemTime;
 

@@ -13,7 +13,7 @@ const MAX_LENGTH: usize = 64 * 1024;
 
 /// A token that has been parsed, and not been verified.
 #[derive(Debug)]
-pub(super) struct Token {
+pub struct Token {
     text: String,
     /// Where in `text` the signature begins, after a full stop.
     signature: usize,

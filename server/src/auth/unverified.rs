@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::{Claims, Fingerprint, TokenError};
+use super::{Fingerprint, TokenClaims, TokenError};
 use crate::addresses::AddressRates;
 
 /// Tokens that are recognised; 64 KiB.
@@ -54,9 +54,9 @@ impl UnverifiedCallers {
     }
 
     /// Counts a call by the result of verifying its token.
-    pub fn count_result(&self, network: Option<IpAddr>, result: &Result<Claims, TokenError>) {
+    pub fn count_result(&self, network: Option<IpAddr>, result: &Result<impl TokenClaims, TokenError>) {
         match result {
-            Ok(claims) => self.recognise(claims.fingerprint),
+            Ok(claims) => self.recognise(claims.fingerprint()),
             Err(error) if error.is_signed() => {}
             Err(_unsigned) => self.count(network),
         }

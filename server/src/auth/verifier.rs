@@ -14,7 +14,7 @@ use super::keys::{KeyKind, KeySource, Secrets, kid, unknown_key};
 use super::rules::Rules;
 use super::token::Token;
 use super::warnings::TokenWarnings;
-use super::{Claims, KeyId, TokenError};
+use super::{KeyId, TokenClaims, TokenError};
 use crate::telemetry::reports::Reports;
 
 /// Verifies tokens. One per tenant and settings.
@@ -81,24 +81,24 @@ impl Verifier {
     ///
     /// # Errors
     /// The first rule it breaks. An unknown key id starts a fetch of the keys, which is not awaited.
-    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Claims, TokenError> {
+    pub fn verify<C: TokenClaims>(&self, token: &str, now: SystemTime) -> Result<C, TokenError> {
         let token = Token::read(token)?;
         let key = self.signer(&token)?;
         self.warnings.check(&token.claims, now);
         self.rules.check(&token.claims, now)?;
-        Claims::of(&token, key)
+        C::of(&token, key)
     }
 
     /// As [`verify`](Self::verify) for a token from `network`, but awaits the fetch that an unknown key id starts.
     ///
     /// # Errors
     /// When too many tokens wait already.
-    pub async fn verify_fetching(
+    pub async fn verify_fetching<C: TokenClaims>(
         &self,
         token: &str,
         now: SystemTime,
         network: Option<IpAddr>,
-    ) -> Result<Result<Claims, TokenError>, TooManyWaiting> {
+    ) -> Result<Result<C, TokenError>, TooManyWaiting> {
         let result = self.verify(token, now);
         match (&result, &self.fetched) {
             (Err(error), Some(source)) if self.is_fetching_key_for(error) => {
@@ -119,14 +119,14 @@ impl Verifier {
     ///
     /// # Errors
     /// [`TokenError::Expired`] or [`TokenError::Revoked`], and no other.
-    pub fn recheck(&self, claims: &Claims, now: SystemTime) -> Result<(), TokenError> {
-        self.rules.check_expiry(claims.expires_at, now)?;
-        if self.accepts_key(claims.key) { Ok(()) } else { Err(TokenError::Revoked) }
+    pub fn recheck(&self, claims: &impl TokenClaims, now: SystemTime) -> Result<(), TokenError> {
+        self.rules.check_expiry(claims.expires_at(), now)?;
+        if self.accepts_key(claims.key()) { Ok(()) } else { Err(TokenError::Revoked) }
     }
 
     /// How long a token is still valid after `now`; zero if it has expired.
-    pub fn time_left(&self, claims: &Claims, now: SystemTime) -> Duration {
-        self.rules.time_left(claims.expires_at, now)
+    pub fn time_left(&self, claims: &impl TokenClaims, now: SystemTime) -> Duration {
+        self.rules.time_left(claims.expires_at(), now)
     }
 
     /// The key that signed `token`: the one it names, if that verifies its algorithm, else one of the secrets.

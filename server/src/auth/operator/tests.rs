@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth::Verifier;
+use crate::auth::{Claims, RoomClaims, Verifier};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -134,7 +134,10 @@ fn a_users_token_is_denied_even_when_both_share_a_secret() {
         assert_eq!(authenticate(&operators, &token("operators", &claims)), Err(Denied::User), "{claims}");
     }
     let operator = token("operators", &json!({"exp": NOW + 1}));
-    assert_eq!(users.verify(&operator, now()), Err(TokenError::MissingClaims));
+    assert_eq!(users.verify::<Claims>(&operator, now()), Err(TokenError::MissingClaims("role")));
+    for claims in [json!({"exp": NOW + 1}), json!({"sub": "ann", "operator": true, "exp": NOW + 1})] {
+        users.verify::<RoomClaims>(&token("operators", &claims), now()).expect_err("an operator's");
+    }
     // Only operators have the other secret.
     assert_eq!(authenticate(&operators, &token("next", &json!({"sub": "ann"}))), Ok(()));
 }

@@ -3,6 +3,7 @@
 mod claims;
 mod errors;
 mod parsing;
+mod rooms;
 mod signatures;
 
 use std::time::UNIX_EPOCH;
@@ -14,6 +15,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth::Claims;
 
 const SECRET: &str = "a secret of at least thirty-two bytes";
 const NOW: i64 = 1_800_000_000;

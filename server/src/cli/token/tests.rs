@@ -7,7 +7,7 @@ use serde_json::json;
 use settings::Tenant;
 
 use super::*;
-use crate::auth::{Operators, TokenError, Verifier};
+use crate::auth::{Claims, Operators, TokenError, Verifier};
 
 #[derive(Debug, Parser)]
 struct CommandLine {
@@ -46,14 +46,15 @@ fn a_token_has_the_claims_that_the_server_requires() {
     settings.auth.claim_validators = [("aal".into(), json!("aal2"))].into();
     let (verifier, now) = (Verifier::new(&settings.auth, None), SystemTime::now());
 
-    let claims = verifier.verify(&token(&settings, &["--sub", "ann", "--expires-in", "10y"], now), now);
+    let claims =
+        verifier.verify::<Claims>(&token(&settings, &["--sub", "ann", "--expires-in", "10y"], now), now);
     let claims = claims.expect("good");
     assert_eq!((&*claims.role, claims.sub.as_deref()), ("authenticated", Some("ann")));
 
     for (asked, claim) in [(r#"{"aud":"mine"}"#, "aud"), (r#"{"aal":"aal1"}"#, "aal")] {
         let token = token(&settings, &["--claims", asked], now);
         let expected = Err(TokenError::Rejected(claim.into()));
-        assert_eq!(verifier.verify(&token, now), expected, "an argument overrides the setting");
+        assert_eq!(verifier.verify::<Claims>(&token, now), expected, "an argument overrides the setting");
     }
 }
 
@@ -68,10 +69,13 @@ fn a_token_for_another_tenant_is_signed_with_its_secret() {
     let now = SystemTime::now();
 
     let theirs = token(&settings, &["--tenant", "acme"], now);
-    assert!(Verifier::new(&acme, None).verify(&theirs, now).is_ok());
-    assert_eq!(Verifier::new(&settings.auth, None).verify(&theirs, now), Err(TokenError::Signature));
+    assert!(Verifier::new(&acme, None).verify::<Claims>(&theirs, now).is_ok());
+    assert_eq!(
+        Verifier::new(&settings.auth, None).verify::<Claims>(&theirs, now),
+        Err(TokenError::Signature)
+    );
     let ours = token(&settings, &["--tenant", "default"], now);
-    assert!(Verifier::new(&settings.auth, None).verify(&ours, now).is_ok());
+    assert!(Verifier::new(&settings.auth, None).verify::<Claims>(&ours, now).is_ok());
 
     let expected = "there is no tenant `acne`; beside the default one, `default`: `acme`, `keyless`";
     assert_eq!(refused(&settings, &["--tenant", "acne"]), expected);

@@ -180,7 +180,7 @@ impl PhoenixSession {
     fn recheck_join(&self, join: &Join<'_>) -> Result<(), JoinError> {
         let policy = self.tenant.policy();
         self.check_availability(&policy, &join.request)?;
-        Ok(policy.verifier.recheck(&join.claims, SystemTime::now())?)
+        Ok(policy.verifier.recheck(&**join.claims, SystemTime::now())?)
     }
 
     fn answer_join(&mut self, join: Join<'_>, authorized: Authorized) {

@@ -79,7 +79,7 @@ impl PhoenixSession {
     fn verify_refresh(&self, token: &str) -> Result<Arc<KeptClaims>, TokenRefusal> {
         let policy = self.tenant.policy();
         if let Some(claims) = self.claims_of(Fingerprint::of(token)) {
-            policy.verifier.recheck(&claims, SystemTime::now())?;
+            policy.verifier.recheck(&**claims, SystemTime::now())?;
             return Ok(claims);
         }
         let joins = &self.tenant.allowance.joins;
@@ -97,7 +97,7 @@ impl PhoenixSession {
         let Some(claims) = self.claims_of(Fingerprint::of(token)) else {
             return self.verify_signature(policy, token);
         };
-        policy.verifier.recheck(&claims, SystemTime::now())?;
+        policy.verifier.recheck(&**claims, SystemTime::now())?;
         Ok(claims)
     }
 
@@ -136,7 +136,7 @@ impl PhoenixSession {
             .topics
             .iter()
             .filter_map(|(topic, joined)| {
-                let error = policy.verifier.recheck(&joined.claims, now).err()?;
+                let error = policy.verifier.recheck(&**joined.claims, now).err()?;
                 Some((topic.clone(), error))
             })
             .collect();

@@ -21,7 +21,7 @@ fn a_key_id_is_shortened_and_made_printable() {
 #[test]
 fn a_client_may_join_again_after_expiry_or_revocation() {
     assert!(TokenError::Revoked.may_join_again() && TokenError::Expired { seconds_ago: 1 }.may_join_again());
-    assert!(!TokenError::Signature.may_join_again() && !TokenError::MissingClaims.may_join_again());
+    assert!(!TokenError::Signature.may_join_again() && !TokenError::MissingClaims("role").may_join_again());
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn refusals_have_the_documented_texts() {
             "JwtKeyRevoked: The key that signed this token is no longer accepted",
         ),
         (
-            TokenError::MissingClaims,
+            TokenError::MissingClaims("role"),
             "Fields `role` and `exp` are required in JWT",
             "InvalidJWTToken: Fields `role` and `exp` are required in JWT",
         ),

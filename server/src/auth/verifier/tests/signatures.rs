@@ -81,20 +81,20 @@ fn no_algorithm_selects_a_key_of_another_kind() {
 fn several_secrets_are_accepted_at_once() {
     let both = with(|auth| auth.jwt_secrets = vec!["the next one".into(), "yet another".into()]);
     let token = |secret| signed_with(secret, json!({"alg": "HS256"}), json!({"role": "a", "exp": NOW + 1}));
-    let key = |secret| both.verify(&token(secret), now()).expect(secret).key;
+    let key = |secret| both.verify::<Claims>(&token(secret), now()).expect(secret).key;
     assert_eq!(key(SECRET), key(SECRET));
     assert_ne!(key(SECRET), key("the next one"));
     assert_ne!(key("yet another"), key("the next one"));
-    assert_eq!(both.verify(&token("an unknown secret"), now()), Err(TokenError::Signature));
+    assert_eq!(both.verify::<Claims>(&token("an unknown secret"), now()), Err(TokenError::Signature));
 }
 
 #[test]
 fn removing_a_secret_revokes_its_tokens_and_no_others() {
     let both = with(|auth| auth.jwt_secrets = vec!["the next one".into()]);
     let claims = json!({"role": "a", "exp": NOW + 1});
-    let old = both.verify(&signed(claims.clone()), now()).expect("the old secret");
+    let old = both.verify::<Claims>(&signed(claims.clone()), now()).expect("the old secret");
     let token = signed_with("the next one", json!({"alg": "HS256"}), claims);
-    let new = both.verify(&token, now()).expect("the new secret");
+    let new = both.verify::<Claims>(&token, now()).expect("the new secret");
     assert_eq!((both.recheck(&old, now()), both.recheck(&new, now())), (Ok(()), Ok(())));
 
     // The same secret in another place of the settings is the same key.
@@ -113,8 +113,8 @@ fn without_a_key_no_token_is_accepted() {
     let keyless = Verifier::new(&Auth::default(), None);
     assert!(!keyless.has_keys() && with(|_| {}).has_keys());
     let token = signed(json!({"role": "a", "exp": NOW + 1}));
-    assert_eq!(keyless.verify(&token, now()), Err(TokenError::Signer { kid: None }));
+    assert_eq!(keyless.verify::<Claims>(&token, now()), Err(TokenError::Signer { kid: None }));
     // A token signed with an empty secret is refused too.
     let token = signed_with("", json!({"alg": "HS256"}), json!({"role": "a", "exp": NOW + 1}));
-    assert_eq!(keyless.verify(&token, now()), Err(TokenError::Signer { kid: None }));
+    assert_eq!(keyless.verify::<Claims>(&token, now()), Err(TokenError::Signer { kid: None }));
 }

@@ -93,7 +93,7 @@ impl PhoenixSession {
     fn verify_join(&self, policy: &Policy, token: &JoinToken) -> Result<Arc<KeptClaims>, JoinError> {
         match token {
             JoinToken::FromHandshake => {
-                policy.verifier.recheck(&self.claims, SystemTime::now())?;
+                policy.verifier.recheck(&**self.claims, SystemTime::now())?;
                 Ok(Arc::clone(&self.claims))
             }
             JoinToken::Own(token) => Ok(self.verify_token(policy, token)?),
