@@ -44,13 +44,13 @@ fn a_permission_that_is_missing_is_named() {
     refused(&format!("GRANT CREATE ON DATABASE {database} TO {role}"));
     refused(&format!("GRANT USAGE, CREATE ON SCHEMA public TO {role}"));
     let (done, text) = run(&url);
-    assert!(done && text.ends_with("1 applied, 33 were applied before\n"), "{text}");
+    assert!(done && text.ends_with("2 applied, 33 were applied before\n"), "{text}");
     // Nothing is missing, so nothing is needed.
     postgres.sql(&format!(
         "REVOKE CREATE ON DATABASE {database} FROM {role}; REVOKE CREATE ON SCHEMA public FROM {role}"
     ));
     let (done, text) = run(&url);
-    assert!(done && text == "0 applied, 34 were applied before\n", "{text}");
+    assert!(done && text == "0 applied, 35 were applied before\n", "{text}");
 }
 
 #[test]

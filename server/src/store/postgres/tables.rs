@@ -41,7 +41,8 @@ const CONTROL_STEPS: &[Migration] = migrations!(
     "20260805000000_add_gcm_migrated_at"
 );
 
-const DOCUMENT_STEPS: &[Migration] = migrations!("documents": "1_create_documents");
+const DOCUMENT_STEPS: &[Migration] =
+    migrations!("documents": "1_create_documents", "2_create_document_updates");
 
 /// The current time in UTC, as upstream's migrations record it.
 const NOW: &str = "pg_catalog.date_trunc('second', pg_catalog.now() AT TIME ZONE 'UTC')";
@@ -72,18 +73,32 @@ pub(super) const CONTROL: TableGroup = TableGroup {
          pg_catalog.format('GRANT CREATE ON DATABASE %I TO %I', pg_catalog.current_database(), current_user))",
 };
 
-/// The tables of documents of the tenant whose schema comes first in the search path: the default tenant's in that of the
-/// role. Never in `_realtime`, to which Supabase's installations set the search path.
+/// The schema of the tables of documents: the first one of the search path of the role. Never `_realtime`, to which Supabase's
+/// installations set the search path.
+macro_rules! document_schema {
+    () => {
+        "coalesce(\n  \
+         (SELECT name FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (name, place)\n   \
+         WHERE name <> '_realtime' ORDER BY place LIMIT 1), 'public')"
+    };
+}
+pub(super) use document_schema;
+
+/// The tables of documents of all tenants.
 pub(super) const DOCUMENTS: TableGroup = TableGroup {
     steps: DOCUMENT_STEPS,
     own_schema: None,
-    enter: "SELECT pg_catalog.set_config('search_path', pg_catalog.quote_ident(coalesce(\n  \
-            (SELECT name FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (name, place)\n   \
-            WHERE name <> '_realtime' ORDER BY place LIMIT 1), 'public')), true);\n",
+    enter: concat!(
+        "SELECT pg_catalog.set_config('search_path', pg_catalog.quote_ident(",
+        document_schema!(),
+        "), true);\n"
+    ),
     record: "realtime_server_migrations",
-    missing_grant: "SELECT pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', coalesce(
-         (SELECT name FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (name, place)
-          WHERE name <> '_realtime' ORDER BY place LIMIT 1), 'public'), current_user)",
+    missing_grant: concat!(
+        "SELECT pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', ",
+        document_schema!(),
+        ", current_user)"
+    ),
 };
 
 impl TableGroup {
