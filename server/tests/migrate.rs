@@ -38,11 +38,11 @@ fn a_database_is_migrated_by_each_of_the_command_lines() {
         let postgres = Postgres::start();
         let url = postgres.url();
         let dry = run(folder.path(), &["migrate", "--dry-run"], Some(&url));
-        assert_eq!((dry.0, last_line(&dry.1)), (true, "34 to apply, 0 were applied before"), "{}", dry.1);
+        assert_eq!((dry.0, last_line(&dry.1)), (true, "35 to apply, 0 were applied before"), "{}", dry.1);
         let done = run_as(program, folder.path(), arguments, Some(&url));
-        assert_eq!((done.0, last_line(&done.1)), (true, "34 applied, 0 were applied before"), "{}", done.1);
+        assert_eq!((done.0, last_line(&done.1)), (true, "35 applied, 0 were applied before"), "{}", done.1);
         let again = run_as(program, folder.path(), arguments, Some(&url));
-        assert_eq!((again.0, again.1.as_str()), (true, "0 applied, 34 were applied before\n"));
+        assert_eq!((again.0, again.1.as_str()), (true, "0 applied, 35 were applied before\n"));
     }
 }
 
@@ -66,8 +66,8 @@ fn what_is_printed_does_the_same_by_hand() {
 fn the_embedded_file_is_migrated() {
     let folder = tempfile::tempdir().unwrap();
     let (done, text) = run(folder.path(), &["migrate"], None);
-    assert_eq!((done, last_line(&text)), (true, "1 applied, 0 were applied before"), "{text}");
-    assert_eq!(run(folder.path(), &["migrate"], None), (true, "0 applied, 1 were applied before\n".into()));
+    assert_eq!((done, last_line(&text)), (true, "2 applied, 0 were applied before"), "{text}");
+    assert_eq!(run(folder.path(), &["migrate"], None), (true, "0 applied, 2 were applied before\n".into()));
 }
 
 #[test]

@@ -111,6 +111,18 @@ pub trait DocumentStore: Debug + Send + Sync {
     fn delete_document<'a>(&'a self, name: &'a DocumentName) -> BoxFuture<'a, Result<bool, StoreError>>;
 }
 
+impl StoredDocument {
+    /// What was read of a document: its log by id, and its state, if there is one, as the id 0. `None` of no rows.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(super) fn of_rows(mut rows: Vec<(i64, Vec<u8>)>) -> Option<Self> {
+        rows.sort_unstable_by_key(|(id, _)| *id);
+        let has_state = rows.first()?.0 == 0;
+        let mut rows = rows.into_iter();
+        let state = if has_state { rows.next().map(|(_zero, state)| state) } else { None };
+        Some(Self { state, updates: rows.map(|(id, update)| StoredUpdate { id, update }).collect() })
+    }
+}
+
 impl DocumentName {
     /// The tenant as the log has it: empty for the default tenant, because a key has no column without a value.
     pub(super) fn tenant_column(&self) -> &str {

@@ -1,20 +1,24 @@
 //! The embedded store: one SQLite file in `server.data_dir`. The folder is locked by its server, so there is one writer
 //! process; the file may be read by others.
 
+mod documents;
+
 use std::future::ready;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Executor as _, Sqlite, SqlitePool, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, put_tenant};
 use super::{Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore};
 
-const MIGRATIONS: &[Migration] = migrations!("control/sqlite": "1_create_tenants");
+const MIGRATIONS: &[Migration] = migrations!("control/sqlite": "1_create_tenants", "2_create_documents");
 
 /// How long a statement waits for one who writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +36,8 @@ const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     pool: SqlitePool,
+    /// Who writes in this process. SQLite has those who wait for each other sleep, up to a tenth of a second at a time.
+    writer: Arc<Mutex<()>>,
 }
 
 impl SqliteStore {
@@ -51,10 +57,17 @@ impl SqliteStore {
         // on that connection.
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
+            // A connection to a file does not get lost while it is idle.
+            .test_before_acquire(false)
             .before_acquire(|connection, _| ready(Ok(!connection.is_in_transaction())).boxed())
             .connect_with(options)
             .await?;
-        Ok(Self { pool })
+        Ok(Self { pool, writer: Arc::default() })
+    }
+
+    /// Waits until no other of this process writes.
+    async fn turn_to_write(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().await
     }
 
     /// A transaction that may write. It begins when no other does.
@@ -143,12 +156,16 @@ impl TenantStore for SqliteStore {
         tenant: &'a StoredTenant,
         replaces: Option<&'a Revision>,
     ) -> BoxFuture<'a, Result<StoredTenant, StoreError>> {
-        async move { put_tenant!(self.begin().await?, tenant, replaces, select("WHERE external_id = ?1")) }
-            .boxed()
+        async move {
+            let _turn = self.turn_to_write().await;
+            put_tenant!(self.begin().await?, tenant, replaces, select("WHERE external_id = ?1"))
+        }
+        .boxed()
     }
 
     fn delete<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Result<bool, StoreError>> {
         async move {
+            let _turn = self.turn_to_write().await;
             let query = sqlx::query("DELETE FROM tenants WHERE external_id = ?1").bind(external_id);
             Ok(query.execute(&self.pool).await?.rows_affected() > 0)
         }

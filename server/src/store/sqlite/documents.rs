@@ -1,0 +1,194 @@
+//! Documents in the embedded file.
+//!
+//! A batch is appended by one statement, which is its own transaction: one command for the thread of the connection, and one
+//! `fsync`. A document is read by one statement too, so that state and log are of the same moment.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::json;
+use sqlx::Sqlite;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+
+use super::{NOW, SqliteStore};
+use crate::store::StoreError;
+use crate::store::document::{
+    CompactedDocument, CompactionError, DocumentName, DocumentStore, DocumentUpdate, MergeDocument,
+    StoredDocument, check_updates,
+};
+
+/// The rows of a document.
+const OF_DOCUMENT: &str = "WHERE tenant = ?1 AND room_id = ?2 AND doc_id = ?3";
+
+impl DocumentStore for SqliteStore {
+    fn document<'a>(
+        &'a self,
+        name: &'a DocumentName,
+    ) -> BoxFuture<'a, Result<Option<StoredDocument>, StoreError>> {
+        async move {
+            name.check()?;
+            let DocumentName { room, doc, .. } = name;
+            let select = select();
+            let query = sqlx::query_as(&select).bind(name.tenant_column()).bind(&**room).bind(&**doc);
+            Ok(StoredDocument::of_rows(query.fetch_all(&self.pool).await?))
+        }
+        .boxed()
+    }
+
+    fn append<'a>(&'a self, updates: &'a [DocumentUpdate]) -> BoxFuture<'a, Result<Vec<i64>, StoreError>> {
+        async move {
+            check_updates(updates)?;
+            if updates.is_empty() {
+                return Ok(Vec::new());
+            }
+            let (rows, bytes) = packed(updates);
+            let insert = insert();
+            let _turn = self.turn_to_write().await;
+            let done = sqlx::query(&insert).bind(rows).bind(bytes).execute(&self.pool).await?;
+            // Ids that SQLite gives in one statement follow each other.
+            let last = done.last_insert_rowid();
+            Ok((last - done.rows_affected().cast_signed() + 1..=last).collect())
+        }
+        .boxed()
+    }
+
+    fn compact<'a>(
+        &'a self,
+        name: &'a DocumentName,
+        merge: MergeDocument,
+    ) -> BoxFuture<'a, Result<Option<CompactedDocument>, CompactionError>> {
+        async move {
+            let stored = self.document(name).await?.unwrap_or_default();
+            let (updates, Some(last)) = (stored.updates.len(), stored.updates.last().map(|row| row.id))
+            else {
+                return Ok(None);
+            };
+            // Without a lock: others write meanwhile, and what has changed is noticed.
+            let state = merge(stored).await?;
+            Ok(self.replace(name, updates, last, state).await?)
+        }
+        .boxed()
+    }
+
+    fn delete_document<'a>(&'a self, name: &'a DocumentName) -> BoxFuture<'a, Result<bool, StoreError>> {
+        async move {
+            name.check()?;
+            let _turn = self.turn_to_write().await;
+            let mut transaction = self.begin().await?;
+            let mut deleted = 0;
+            for delete in delete_all() {
+                deleted += of(&delete, name).execute(&mut *transaction).await?.rows_affected();
+            }
+            transaction.commit().await?;
+            Ok(deleted > 0)
+        }
+        .boxed()
+    }
+}
+
+impl SqliteStore {
+    /// Makes `state` that of a document instead of the rows up to the id `last`, unless they are no longer `updates` rows. All of these
+    /// were read: a row that is committed later has a greater id.
+    async fn replace(
+        &self,
+        name: &DocumentName,
+        updates: usize,
+        last: i64,
+        state: Vec<u8>,
+    ) -> Result<Option<CompactedDocument>, StoreError> {
+        let compacted = CompactedDocument { state_bytes: state.len(), updates };
+        let _turn = self.turn_to_write().await;
+        let mut transaction = self.begin().await?;
+        let delete = delete_merged();
+        let deleted = of(&delete, name).bind(last).execute(&mut *transaction).await?.rows_affected();
+        if deleted != updates as u64 {
+            return Ok(None);
+        }
+        let put = put_state();
+        of(&put, name).bind(state).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(compacted))
+    }
+}
+
+/// A statement about a document.
+fn of<'a>(sql: &'a str, name: &'a DocumentName) -> Query<'a, Sqlite, SqliteArguments<'a>> {
+    sqlx::query(sql).bind(name.tenant_column()).bind(&*name.room).bind(&*name.doc)
+}
+
+/// What is appended, as one JSON array of rows and one text of bytes, of which each row has a part. So any number of updates are two
+/// parameters of the same statement, which stays prepared.
+fn packed(updates: &[DocumentUpdate]) -> (String, Vec<u8>) {
+    // The first byte belongs to no update: `substr` has no part of no bytes.
+    let mut bytes = vec![0];
+    let rows = updates.iter().map(|DocumentUpdate { document, update, user }| {
+        // Positions begin with 1.
+        let row = json!([
+            document.tenant_column(),
+            &*document.room,
+            &*document.doc,
+            user.as_deref(),
+            bytes.len() + 1,
+            update.len()
+        ]);
+        bytes.extend_from_slice(update);
+        row
+    });
+    (rows.collect::<serde_json::Value>().to_string(), bytes)
+}
+
+fn insert() -> String {
+    format!(
+        "INSERT INTO document_updates (tenant, room_id, doc_id, user_id, \"update\", created_at) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, substr(?2, value ->> 4, value ->> 5), {NOW} \
+         FROM json_each(?1)"
+    )
+}
+
+fn select() -> String {
+    format!(
+        "SELECT 0, state FROM documents {OF_DOCUMENT} \
+         UNION ALL SELECT id, \"update\" FROM document_updates {OF_DOCUMENT}"
+    )
+}
+
+fn delete_all() -> [String; 2] {
+    ["documents", "document_updates"].map(|table| format!("DELETE FROM {table} {OF_DOCUMENT}"))
+}
+
+fn delete_merged() -> String {
+    format!("DELETE FROM document_updates {OF_DOCUMENT} AND id <= ?4")
+}
+
+fn put_state() -> String {
+    format!(
+        "INSERT INTO documents (tenant, room_id, doc_id, state, updated_at, created_at) VALUES (?1, ?2, ?3, ?4, {NOW}, {NOW}) \
+         ON CONFLICT DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Migrate as _;
+
+    // With a scan an open document would cost as much as all others together.
+    #[tokio::test]
+    async fn a_document_is_found_by_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("store.sqlite")).await.unwrap();
+        store.migrate().await.unwrap();
+        for query in delete_all().into_iter().chain([select(), delete_merged()]) {
+            let explain = format!("EXPLAIN QUERY PLAN {query}");
+            let plan: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(&explain).fetch_all(&store.pool).await.unwrap();
+            let reads: Vec<_> =
+                plan.iter().map(|step| &*step.3).filter(|step| step.contains("documen")).collect();
+            let by_index = "(tenant=? AND room_id=? AND doc_id=?";
+            assert!(
+                !reads.is_empty() && reads.iter().all(|step| step.contains(by_index)),
+                "{query}: {plan:?}"
+            );
+        }
+    }
+}
