@@ -2,6 +2,8 @@
 
 mod changes;
 mod credentials;
+mod document_tables;
+mod documents;
 mod migrate;
 mod probe;
 mod tables;
@@ -19,6 +21,7 @@ use sqlx::{ConnectOptions as _, Executor as _, PgPool, Postgres, Transaction};
 
 use self::changes::notifying;
 use self::credentials::NewCredentials;
+use self::document_tables::FoundTables;
 use self::tables::{CONTROL, DOCUMENTS, TableGroup};
 use self::writer::accepts_writes;
 use super::migration::{Migration, MigrationStatus};
@@ -42,6 +45,7 @@ pub struct PostgresStore {
     pool: PgPool,
     /// Those that the pool does not use yet.
     new_credentials: Arc<NewCredentials>,
+    document_tables: Arc<FoundTables>,
     /// What is run on each new connection.
     after_connect_query: Option<Arc<str>>,
     timeout: Duration,
@@ -68,10 +72,11 @@ impl PostgresStore {
         let address = settings.address();
         let pool = pool.connect_lazy_with(store_options(&address)?);
         let new_credentials = Arc::new(NewCredentials::none_beside(address));
-        Ok(Self { pool, new_credentials, after_connect_query, timeout: settings.timeout })
+        let document_tables = Arc::default();
+        Ok(Self { pool, new_credentials, document_tables, after_connect_query, timeout: settings.timeout })
     }
 
-    /// The table of the default tenant's documents.
+    /// The tables of documents.
     pub fn documents(&self) -> PostgresTables {
         self.tables(&DOCUMENTS)
     }

@@ -135,7 +135,7 @@ async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
     timeout_at(deadline, wait).await.unwrap_or_else(|elapsed| Err(busy(elapsed)))
 }
 
-fn late() -> StoreError {
+pub(super) fn late() -> StoreError {
     StoreError::Unavailable("it does not answer in time".into())
 }
 
