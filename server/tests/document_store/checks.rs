@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use realtime_server::store::{CompactedDocument, CompactionError, StoreError};
+use realtime_server::store::{CompactedDocument, StoreError};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -190,6 +190,9 @@ pub async fn large_documents_and_updates_of_any_bytes_are_kept(store: &dyn Docum
     assert!(joined(stored) == all, "the same bytes");
     assert_eq!(compacted(store, &document).await, Some(3));
     assert!(contents(store, &document).await == Some(all), "the same bytes");
+    let empty = named(None, "room", "empty");
+    store.append(&[update(&empty, Bytes::new())]).await.unwrap();
+    assert_eq!(contents(store, &empty).await, Some(Vec::new()));
 }
 
 pub async fn a_batch_may_have_thousands_of_updates_of_many_documents(store: &dyn DocumentStore) {

@@ -1,20 +1,47 @@
 //! What every store promises of documents, tried on each of them, and what only one can break.
 
 mod checks;
+mod postgres;
+mod sqlite;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use harness::Postgres;
 use realtime_server::store::{
-    DocumentName, DocumentStore, DocumentUpdate, MemoryStore, MergeDocument, MergeRefused, StoredDocument,
+    CompactionError, DocumentName, DocumentStore, DocumentUpdate, MemoryStore, MergeDocument, MergeRefused,
+    Migrate as _, PostgresStore, SqliteStore, StoredDocument,
 };
+use tempfile::TempDir;
 
 /// A store, and what it needs as long as it is used.
 struct Kept<T>(Box<dyn DocumentStore>, T);
 
 fn memory() -> Kept<()> {
     Kept(Box::new(MemoryStore::default()), ())
+}
+
+async fn sqlite() -> Kept<TempDir> {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("store.sqlite")).await.unwrap();
+    store.migrate().await.unwrap();
+    Kept(Box::new(store), folder)
+}
+
+async fn postgres() -> Kept<Postgres> {
+    let postgres = Postgres::start();
+    let store = connect(&postgres);
+    store.documents().migrate().await.unwrap();
+    Kept(Box::new(store), postgres)
+}
+
+fn connect(postgres: &Postgres) -> PostgresStore {
+    PostgresStore::new(&settings_of(postgres)).unwrap()
+}
+
+fn settings_of(postgres: &Postgres) -> settings::Store {
+    settings::Store { url: Some(postgres.url().into()), ..Default::default() }
 }
 
 /// A check of each store.
@@ -24,6 +51,16 @@ macro_rules! conformance {
             #[tokio::test]
             async fn memory() {
                 super::checks::$check(&*super::memory().0).await;
+            }
+
+            #[tokio::test]
+            async fn sqlite() {
+                super::checks::$check(&*super::sqlite().await.0).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                super::checks::$check(&*super::postgres().await.0).await;
             }
         }
     )*};
