@@ -99,7 +99,8 @@ impl Server {
         let stopping = lifecycle.token(LifecyclePhase::Stopping);
         let jwks = JwksSources::new(tasks.clone(), stopping.clone());
         let workers = Arc::new(workers.unwrap_or_else(Workers::current));
-        let OpenedStore { tenants, keys, tables } = store.unwrap_or_else(OpenedStore::in_memory);
+        let OpenedStore { tenants, documents: _, keys, tables } =
+            store.unwrap_or_else(OpenedStore::in_memory);
         let node = Node::new(settings, jwks, link, lifecycle, exporters, open_files, (tenants, keys))?;
         let server = &node.settings().server;
         let certificates = acceptor.certificates();

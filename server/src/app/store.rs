@@ -19,7 +19,7 @@ use self::key_file::{KeptKeys, KeyFile};
 pub use self::to_rekey::StoreToRekey;
 #[cfg(feature = "sqlite")]
 use crate::store::SqliteStore;
-use crate::store::{EncryptionKeys, MemoryStore, Migrate, TenantStore, WrittenForm};
+use crate::store::{DocumentStore, EncryptionKeys, MemoryStore, Migrate, TenantStore, WrittenForm};
 
 /// The file of the embedded store, in `server.data_dir`.
 const FILE: &str = "store.sqlite";
@@ -32,6 +32,8 @@ const WITHOUT_SQLITE: &str = "this program was built without the feature `sqlite
 pub struct OpenedStore {
     /// The tenants.
     pub tenants: Arc<dyn TenantStore>,
+    /// The documents.
+    pub documents: Arc<dyn DocumentStore>,
     /// What encrypts their secrets.
     pub keys: EncryptionKeys,
     /// Its tables, which may have to be migrated once it can be reached.
@@ -62,7 +64,7 @@ impl OpenedStore {
             EncryptionKeys::new(Some(&key), None, WrittenForm::Current).expect("it has the right length");
         let store = Arc::new(MemoryStore::default());
         let tables = StoreTables { tenants: Arc::clone(&store) as Arc<dyn Migrate>, documents: None };
-        Self { tenants: store, keys, tables }
+        Self { tenants: Arc::clone(&store) as Arc<dyn TenantStore>, documents: store, keys, tables }
     }
 
     /// The store that `settings` describe. A database is not connected to yet.
@@ -95,7 +97,7 @@ impl OpenedStore {
         let database = crate::store::PostgresStore::new(&settings.store)?;
         let documents = Some(Arc::new(database.documents()) as Arc<dyn Migrate>);
         let tables = StoreTables { tenants: Arc::new(database.clone()), documents };
-        Ok(Self { tenants: Arc::new(database), keys, tables })
+        Ok(Self { tenants: Arc::new(database.clone()), documents: Arc::new(database), keys, tables })
     }
 
     #[cfg(not(feature = "postgres"))]
@@ -122,7 +124,7 @@ impl OpenedStore {
     #[cfg(feature = "sqlite")]
     fn of_file(file: SqliteStore, keys: EncryptionKeys) -> Self {
         let tables = StoreTables { tenants: Arc::new(file.clone()), documents: None };
-        Self { tenants: Arc::new(file), keys, tables }
+        Self { tenants: Arc::new(file.clone()), documents: Arc::new(file), keys, tables }
     }
 
     #[cfg(not(feature = "sqlite"))]

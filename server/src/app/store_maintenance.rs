@@ -163,7 +163,7 @@ async fn migrate(node: &Node, tables: &StoreTables) -> Result<(), StoreError> {
     let migrated = async { apply_pending(&**documents, &documents.migration_status().await?).await };
     match migrated.await {
         Err(StoreError::Rejected(reason) | StoreError::ReadOnly(reason)) => {
-            warn!("The table of documents cannot be made, and tenants are served without it: {reason}");
+            warn!("The tables of documents cannot be made, and tenants are served without them: {reason}");
             Ok(())
         }
         migrated => migrated.map(drop),
