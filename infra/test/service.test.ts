@@ -23,11 +23,19 @@ test('a task has the time that its drain takes, and no more than Fargate has', (
   assert.equal(container(template, 'server').StopTimeout, 20 + 60 + 5 + 10);
 });
 
-test('a deployment stops tasks when others are there, and is rolled back when they do not start', () => {
+test('a deployment stops tasks when others are there, and is rolled back when they do not start, or do not reach database or Redis', () => {
+  const alarms = Object.entries(template.findResources('AWS::CloudWatch::Alarm'));
+  assert.equal(alarms.length, 1);
+  const [[alarm, { Properties }]] = alarms as [[string, any]];
+  const metrics = Properties.Metrics.map(({ MetricStat }: any) => MetricStat?.Metric.MetricName);
+  assert.deepEqual(metrics, ['realtime_store_connected', 'realtime_bus_connected', undefined]);
+  // Before the tasks of the version before have ended.
+  assert.ok(Properties.EvaluationPeriods * 60 <= 120);
   assert.deepEqual(only(template, 'AWS::ECS::Service').DeploymentConfiguration, {
     MinimumHealthyPercent: 100,
     MaximumPercent: 200,
     DeploymentCircuitBreaker: { Enable: true, Rollback: true },
+    Alarms: { AlarmNames: [{ Ref: alarm }], Enable: true, Rollback: true },
   });
 });
 

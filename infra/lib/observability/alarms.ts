@@ -30,8 +30,8 @@ export interface Conditions {
   readonly missing: string;
 }
 
-/** An alarm with the prefix `name`, which notifies of its beginning and its end. */
-export function addAlarm(scope: Construct, prefix: string, name: string, conditions: Conditions, topic: sns.ITopic): void {
+/** An alarm with the prefix `name`, which notifies a topic, if there is one, of its beginning and its end. Returned is its name. */
+export function addAlarm(scope: Construct, prefix: string, name: string, conditions: Conditions, topic?: sns.ITopic): string {
   const alarm = new cloudwatch.CfnAlarm(scope, name, {
     alarmName: `${prefix}-${name}`,
     alarmDescription: `${conditions.description}. ${conditions.runbook}`,
@@ -40,11 +40,11 @@ export function addAlarm(scope: Construct, prefix: string, name: string, conditi
     evaluationPeriods: conditions.periods,
     datapointsToAlarm: conditions.datapoints,
     treatMissingData: conditions.missing,
-    alarmActions: [topic.topicArn],
-    okActions: [topic.topicArn],
+    ...(topic && { alarmActions: [topic.topicArn], okActions: [topic.topicArn] }),
     metrics: [...conditions.metrics.map((metric) => query(metric, conditions)), ...expression(conditions)],
   });
   Tags.of(alarm).add('severity', conditions.severity);
+  return alarm.ref;
 }
 
 function query(metric: Metric, conditions: Conditions): cloudwatch.CfnAlarm.MetricDataQueryProperty {

@@ -13,6 +13,7 @@ import type { IKey } from 'aws-cdk-lib/aws-kms';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { DatabaseConnection, Drain, RedisConnection } from '../connections';
+import { addDeploymentAlarm } from './deployment';
 import { executionStatements, keyStatements, taskRole, taskStatements } from './iam';
 import { resolve, type ServiceValues } from './inputs';
 import { Migration } from './migration';
@@ -216,6 +217,7 @@ export class Service extends Construct {
         minimumHealthyPercent: 100,
         maximumPercent: 200,
         deploymentCircuitBreaker: { enable: true, rollback: true },
+        alarms: { alarmNames: [addDeploymentAlarm(this, props)], enable: true, rollback: true },
       },
       healthCheckGracePeriodSeconds: 60,
       enableExecuteCommand: false,

@@ -102,7 +102,7 @@ variable "counts" {
     labelled_metrics = optional(number, 30)
     insights_metrics = optional(number, 40)
     log_metrics      = optional(number, 1)
-    alarm_metrics    = optional(number, 65)
+    alarm_metrics    = optional(number, 67)
     secrets          = optional(number, 6)
   })
   default = {}

@@ -44,6 +44,12 @@ resource "aws_ecs_service" "this" {
     rollback = true
   }
 
+  alarms {
+    alarm_names = [aws_cloudwatch_metric_alarm.deployment.alarm_name]
+    enable      = true
+    rollback    = true
+  }
+
   network_configuration {
     subnets          = var.subnet_ids
     security_groups  = [aws_security_group.this.id]

@@ -30,7 +30,7 @@ PROPERTIES = {"CidrBlock": "CidrBlock", "Endpoint.Port": "Port", "PrimaryEndPoin
 # Properties that are what `Ref` is, where the template gives them.
 NAMES = ("Name", "ClusterName", "LogGroupName", "DBSubnetGroupName", "CacheSubnetGroupName", "CacheParameterGroupName", "UserId", "UserGroupId",
          "DBClusterIdentifier", "ReplicationGroupId", "RepositoryName", "ServiceName", "TopicName", "DashboardName", "Family",
-         "DBClusterParameterGroupName")
+         "DBClusterParameterGroupName", "AlarmName")
 
 
 def synthesised(folder: Path) -> dict[str, dict]:

@@ -37,7 +37,7 @@ module "service" {
   tasks                   = var.common.tasks
   drain                   = var.common.drain
   previous_encryption_key = var.common.previous_encryption_key
-  # Without these a task reaches neither database nor Redis.
+  # Without these a task reaches neither database nor Redis, and a deployment fails, but for the first one.
   depends_on = [aws_route.to_home, aws_route.from_home]
 }
 

@@ -48,6 +48,14 @@ run "stop" {
     error_message = "A version that does not start is not rolled back."
   }
   assert {
+    condition     = one(aws_ecs_service.this.alarms).enable && one(aws_ecs_service.this.alarms).rollback && one(aws_ecs_service.this.alarms).alarm_names == toset(["example-deployment"])
+    error_message = "A version that reaches neither database nor Redis is not rolled back."
+  }
+  assert {
+    condition     = toset([for each in aws_cloudwatch_metric_alarm.deployment.metric_query : one(each.metric).metric_name if length(each.metric) > 0]) == toset(["realtime_store_connected", "realtime_bus_connected"]) && aws_cloudwatch_metric_alarm.deployment.evaluation_periods * 60 <= 120
+    error_message = "A deployment does not notice what its tasks do not reach, or not before the old ones have ended."
+  }
+  assert {
     condition     = aws_ecs_task_definition.server.skip_destroy
     error_message = "The task definition that a rollback returns to is deregistered before the service has changed."
   }
