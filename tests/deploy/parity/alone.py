@@ -61,6 +61,19 @@ def role(name: str) -> dict:
     }
 
 
+def function_of_the_cdk() -> dict:
+    return {
+        "Handler": "__entrypoint__.handler",
+        "Description": "Lambda function for removing all inbound/outbound rules from the VPC default security group",
+        "Runtime": "nodejs24.x",
+        "MemorySize": 128,
+        "Timeout": 900,
+        "Role": "{custom::vpcrestrictdefaultsgcustomresourceprovider.role[]}",
+        "code": ["S3Bucket", "S3Key"],
+        "deletion": "Delete",
+    }
+
+
 def resource(name: str) -> dict:
     """Of the resource that the function makes: which function, and how long CloudFormation waits for it."""
     return {"ServiceToken": "{service.function[%s/handler]}" % name, "ServiceTimeout": SECONDS[name] + MARGIN[name]} | GIVEN[name]
@@ -79,6 +92,7 @@ ALONE: dict[str, dict] = {
     f"{module}.egress[Disallow all traffic]": nothing_leaves(module) for module in ("database", "cache")
 } | {
     "custom::vpcrestrictdefaultsgcustomresourceprovider.role[]": flat("", role_of_the_cdk()),
+    "custom::vpcrestrictdefaultsgcustomresourceprovider.function[handler]": flat("", function_of_the_cdk()),
 } | {
     place.format(name): flat("", what(name))
     for name in SECONDS for place, what in (("service.function[{}/handler]", function), ("service.role[{}/handler]", role), ("service.{}", resource))

@@ -1,25 +1,34 @@
 """The differences between what Terraform has applied and what the CDK has synthesised."""
 
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from alone import ALONE
 from facts import facts
-from meant import MEANT
+from meant import ANY, MEANT, THERE
 from plan import Plan
 from template import Template
 
 
-def differences(plan: Plan, template: Template) -> dict[str, str]:
-    """Fact → a sentence, of every fact that is not the same."""
+class Difference(NamedTuple):
+    """What the sides say of a fact, and the sentence about it."""
+
+    terraform: object
+    cdk: object
+    sentence: str
+
+
+def differences(plan: Plan, template: Template) -> dict[str, Difference]:
+    """Fact → what differs, of every fact that is not the same."""
     terraform, cdk = with_those_alone(facts(plan)), facts(template)
-    found = {role: f"{role}: only {'alone.py' if role in ALONE else 'Terraform'} has it" for role in terraform.keys() - cdk.keys()}
-    found |= {role: f"{role}: only the CDK has it" for role in cdk.keys() - terraform.keys()}
+    found = {role: Difference(THERE, None, f"{role}: only {'alone.py' if role in ALONE else 'Terraform'} has it") for role in terraform.keys() - cdk.keys()}
+    found |= {role: Difference(None, THERE, f"{role}: only the CDK has it") for role in cdk.keys() - terraform.keys()}
     for role in terraform.keys() & cdk.keys():
         for fact in terraform[role].keys() | cdk[role].keys():
             one, other = terraform[role].get(fact), cdk[role].get(fact)
             if not same(one, other, plan, template):
                 expected = "alone.py" if fact in ALONE.get(role, {}) else "Terraform"
-                found[f"{role}.{fact}"] = f"{role}.{fact}: {expected} {shown(one)}, CDK {shown(other)}"
+                found[f"{role}.{fact}"] = Difference(one, other, f"{role}.{fact}: {expected} {shown(one)}, CDK {shown(other)}")
     return dict(sorted(found.items()))
 
 
@@ -48,11 +57,24 @@ def shown(value: object) -> str:
     return "says nothing" if value is None else repr(value)
 
 
-def unexplained(found: dict[str, str]) -> list[str]:
-    """What meant.py does not explain, and what it explains although it does not differ."""
-    lines = [line for name, line in found.items() if not any(fnmatchcase(name, escaped(pattern)) for pattern in MEANT)]
-    unused = [pattern for pattern in MEANT if not any(fnmatchcase(name, escaped(pattern)) for name in found)]
-    return lines + [f"meant.py explains {pattern}, which does not differ" for pattern in unused]
+def unexplained(found: dict[str, Difference]) -> list[str]:
+    """What meant.py does not explain."""
+    return [each.sentence for name, each in found.items() if not any(explains(pattern, name, each) for pattern in MEANT)]
+
+
+def unused(found: list[dict[str, Difference]]) -> list[str]:
+    """What meant.py explains although it does not differ, in any size."""
+    whole = [item for each in found for item in each.items()]
+    return [f"meant.py explains {pattern}, which does not differ" for pattern in MEANT if not any(explains(pattern, *item) for item in whole)]
+
+
+def explains(pattern: str, name: str, difference: Difference) -> bool:
+    terraform, cdk, _ = MEANT[pattern]
+    return fnmatchcase(name, escaped(pattern)) and is_meant(terraform, difference.terraform) and is_meant(cdk, difference.cdk)
+
+
+def is_meant(expected: object, value: object) -> bool:
+    return value is not None if expected is ANY else value == expected and isinstance(value, type(expected))
 
 
 def escaped(pattern: str) -> str:

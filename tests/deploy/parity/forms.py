@@ -60,8 +60,8 @@ def deletion(each: Resource) -> str:
     """What becomes of it when it is deleted or replaced. Terraform keeps nothing but the last snapshot of a database."""
     if each.side.title == "Terraform":
         return "Snapshot" if each.at("final_snapshot_identifier") and not each.at("skip_final_snapshot") else "Delete"
-    usual = "Snapshot" if each.kind == "AWS::RDS::DBCluster" else "Delete"
-    policies = {each.at(name) or usual for name in ("DeletionPolicy", "UpdateReplacePolicy")}
+    usual = {"DeletionPolicy": "Snapshot"} if each.kind == "AWS::RDS::DBCluster" else {}
+    policies = {each.at(name) or usual.get(name, "Delete") for name in ("DeletionPolicy", "UpdateReplacePolicy")}
     return ", ".join(sorted(policies))
 
 
@@ -97,6 +97,12 @@ def settings(each: Resource) -> object:
     return pairs(each.at("setting"), "name", "value") or pairs(each.at("ClusterSettings"), "Name", "Value")
 
 
+def least(each: Resource) -> object:
+    """The fewest tasks of the only thing that is scaled, which is where a service begins that has no number of its own."""
+    found, = (other for other in each.side.resources if other.kind == "AWS::ApplicationAutoScaling::ScalableTarget")
+    return found.at("MinCapacity")
+
+
 def scaled(each: Resource) -> object:
     """What a policy of Terraform scales: it repeats three attributes of it."""
     names = ("resource_id", "scalable_dimension", "service_namespace")
@@ -104,10 +110,10 @@ def scaled(each: Resource) -> object:
     return "{%s.scaling}" % found[0].module if found else None
 
 
-def after(kind: str):
-    """Whether it changes only when all of that kind are there, and not at all when one fails."""
+def after(kind: str, module: str = ""):
+    """Whether it changes only when all of that kind, in a module, are there, and not at all when one fails."""
     def read(each: Resource) -> bool:
-        return all(other.label.partition("[")[0] in each.after for other in each.side.resources if other.kind == kind)
+        return all(other.label.partition("[")[0] in each.after for other in each.side.all if other.kind == kind and module in ("", other.module))
     return read
 
 

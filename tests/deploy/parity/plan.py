@@ -36,6 +36,8 @@ class Plan:
         found = list(flat(values["root_module"]))
         self.whole = {each["address"]: each["values"] for each in found}
         self.resources = [self.resource(each) for each in found if each["mode"] == "managed"]
+        # As they are before those that are part of another one are taken away.
+        self.all = tuple(self.resources)
         # Identity → address. Names that are given are not among them, because resources of different kinds have the same.
         self.owners = {text: resource.label for resource in self.resources for name, text in texts(self.whole[resource.label])
                        if name in IDENTITY and MADE_UP.fullmatch(text) and is_own(text, resource.kind)}
@@ -63,7 +65,7 @@ class Plan:
     def used(self, resource: Resource) -> list[str]:
         """What the program of a provisioner is given, by the identities of the resources: of variables a plan has no value."""
         address = uncounted(resource.label)
-        names = [re.sub(rf"{resource.kind}\..*", name, address) for name in self.provisioned[address]]
+        names = [re.sub(rf"{resource.kind}\..*", name, address) for name in self.provisioned[address]["environment"]["references"]]
         identities = {uncounted(owner): text for text, owner in self.owners.items()}
         return [identities[name] for name in names if name in identities]
 
@@ -121,10 +123,11 @@ def expressions(module: dict, prefix: str = ""):
 
 
 def provisioners(module: dict, prefix: str = ""):
-    """Address → what the environments of its provisioners refer to."""
+    """Address → what its provisioner runs, and with what."""
     for each in module.get("resources", []):
         for program in each.get("provisioners", []):
-            yield prefix + each["address"], program["expressions"]["environment"]["references"]
+            assert program["type"] == "local-exec" and len(each["provisioners"]) == 1, f"{each['address']} has a program that is not compared"
+            yield prefix + each["address"], program["expressions"]
     for name, call in module.get("module_calls", {}).items():
         yield from provisioners(call["module"], f"{prefix}module.{name}.")
 

@@ -6,6 +6,7 @@ it; rules of security groups and containers of tasks are resources of their own.
 
 import json
 
+from forms import only, said
 from plan import uncounted
 from values import Resource, is_reference
 
@@ -65,15 +66,18 @@ def routes(side) -> None:
     found: dict[str, dict] = {}
     members: dict[str, list] = {}
     for each in take(side, route):
+        only(said(each.given), table_id, destination, *gateways, "tags")
         to = next(each.given[name] for name in gateways if each.given.get(name))
         found.setdefault(side.target(each.given[table_id]), {})[each.given[destination]] = to
     for each in take(side, association):
+        only(said(each.given), table_id, subnet_id, "tags")
         label = side.target(each.given[table_id])
         owner(side, each.given[subnet_id]).given["routes"] = found.get(label, {})
         members.setdefault(label, []).append(each.given[subnet_id])
     for each in of(side, endpoint):
         each.given["subnets"] = [member for name in each.given.pop(tables) for member in members[side.target(name)]]
-    take(side, table)
+    for each in take(side, table):
+        only(said(each.given), "vpc_id", "VpcId", "tags", "Tags")
 
 
 def rules(side) -> None:
@@ -97,7 +101,8 @@ def secrets(side) -> None:
     made: dict[str, Resource] = {}
     for version in take(side, "aws_secretsmanager_secret_version"):
         secret, source = owner(side, version.given["secret_id"]), side.source(version, "secret_string_wo")
-        secret.given["generated"] = {name: side.whole[source][name] for name in ("password_length", "exclude_punctuation")}
+        secret.given["generated"] = {name: side.whole[source][name] for name in side.configured[uncounted(source)]}
+        secret.given["version"] = {name: value for name, value in version.given.items() if name not in ("secret_id", "secret_string_wo", "tags")}
         made[source] = secret
     for user in of(side, "aws_elasticache_user"):
         user.given["password"] = side.whole[made[side.source(user, "passwords_wo")].label]["arn"]
@@ -106,7 +111,10 @@ def secrets(side) -> None:
 
 def certificates(side) -> None:
     for each in take(side, "aws_acm_certificate_validation"):
+        only(said(each.given), "validation_record_fqdns", "certificate_arn", "tags")
         record = owner(side, each.given["validation_record_fqdns"][0])
+        # ACM makes it itself in CloudFormation.
+        only(said(record.given), "name", "type", "ttl", "records", "zone_id", "allow_overwrite", "tags")
         owner(side, each.given["certificate_arn"]).given["validated_in"] = record.given["zone_id"]
         side.resources.remove(record)
 
@@ -116,6 +124,8 @@ def programs(side) -> None:
     for each in of(side, "terraform_data"):
         if uncounted(each.label) in side.provisioned:
             each.given["uses"] = side.used(each)
+            rest = {name: value for name, value in side.provisioned[uncounted(each.label)].items() if name != "environment"}
+            each.given |= {name: value.get("references", value) for name, value in rest.items()}
         else:
             each.kind = "lifecycle"
 

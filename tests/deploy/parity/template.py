@@ -23,9 +23,9 @@ ATTRIBUTES = {
     "MasterUserSecret.SecretArn": "master_user_secret.secret_arn",
     "PrimaryEndPoint.Address": "primary_endpoint_address",
 }
-# Attributes that are properties.
 # Sections that make no resource. The rule is about the version of the CDK in the account.
 UNREAD = ("Description", "Rules")
+# Attributes that are properties.
 PROPERTIES = {"CidrBlock": "CidrBlock", "Endpoint.Port": "Port", "PrimaryEndPoint.Port": "Port"}
 # Properties that are what `Ref` is, where the template gives them.
 NAMES = ("Name", "ClusterName", "LogGroupName", "DBSubnetGroupName", "CacheSubnetGroupName", "CacheParameterGroupName", "UserId", "UserGroupId",
@@ -52,6 +52,7 @@ def fields(template: dict[str, dict]) -> dict[str, object]:
     """What a resource has beside its properties and its order, such as a condition, and the conditions of the template themselves."""
     known = {"Type", "Properties", "Metadata", "DependsOn", "DeletionPolicy", "UpdateReplacePolicy"}
     found = {f"{name}.{key}": value for name, each in template["Resources"].items() for key, value in each.items() if key not in known}
+    found |= {f"{name}.{key}": value for name, each in template["Outputs"].items() for key, value in each.items() if key not in ("Value", "Description")}
     return found | template.get("Conditions", {})
 
 
@@ -66,6 +67,8 @@ class Template:
         # Logical id → the constructs around it, without those that the CDK calls Resource or Default.
         self.paths: dict[str, str] = {}
         self.resources = [self.resource(name, each) for name, each in self.template["Resources"].items()]
+        # As they are before those that are part of another one are taken away.
+        self.all = tuple(self.resources)
 
     def resource(self, name: str, each: dict) -> Resource:
         given = dict(each.get("Properties", {}))

@@ -1,6 +1,6 @@
 """What clients reach, and where the image is."""
 
-from forms import attributes, default, json_of, listed, sorted_list, without_dot
+from forms import after, attributes, default, json_of, listed, sorted_list, without_dot
 from kinds.kind import Kind
 
 KINDS = [
@@ -14,6 +14,7 @@ KINDS = [
         ("deletion_protection", "enable_deletion_protection", attributes("deletion_protection.enabled")),
         ("access_logs", "access_logs.enabled", attributes("access_logs.s3.enabled")),
         ("access_logs_bucket", "access_logs.bucket", attributes("access_logs.s3.bucket")),
+        ("after_access_policy", after("aws_s3_bucket_policy", "edge"), after("AWS::S3::BucketPolicy", "edge")),
         ("rules_of_private_link", default("enforce_security_group_inbound_rules_on_private_link_traffic", "on"),
          default("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", "on")),
     ]),

@@ -1,6 +1,6 @@
 """Tasks: what they consist of, what they may do, and how many there are."""
 
-from forms import after, default, lines, names, scaled, settings, sorted_list
+from forms import after, default, least, lines, names, scaled, settings, sorted_list
 from kinds.kind import Kind
 from metrics import TRACKED
 from policies import grants, managed, trust
@@ -40,6 +40,8 @@ KINDS = [
     Kind("migration", "terraform_data", "Custom::Migration", [
         ("runs_for", "triggers_replace", lambda each: [each.at("TaskDefinition")]),
         ("after_database", after("aws_rds_cluster_instance"), after("AWS::RDS::DBInstance")),
+        # Without a way out there is no image. In CloudFormation it is part of the group.
+        ("after_egress", after("aws_vpc_security_group_egress_rule", "service"), lambda _: True),
         ("uses", sorted_list("uses"), lambda each: sorted(each.at(name) for name in ("Cluster", "LogGroup", "SecurityGroup", "TaskDefinition"))),
     ]),
     # In the CDK alone (alone.py). The key of the code is another after each change.
@@ -51,13 +53,17 @@ KINDS = [
         ("cluster", "cluster", "Cluster"),
         ("task", "task_definition", "TaskDefinition"),
         ("after_migration", after("terraform_data"), after("Custom::Migration")),
+        # In CloudFormation both are part of what the task definition refers to.
+        ("after_secrets", after("aws_secretsmanager_secret_version", "service"), lambda _: True),
+        ("after_policies", after("aws_iam_role_policy", "service"), lambda _: True),
         ("after_settings", after("aws_s3_object"), after("Custom::Settings")),
         ("after_database", after("aws_rds_cluster_instance"), after("AWS::RDS::DBInstance")),
         ("after_cache", after("aws_elasticache_replication_group"), after("AWS::ElastiCache::ReplicationGroup")),
         ("after_listener", after("aws_lb_listener"), after("AWS::ElasticLoadBalancingV2::Listener")),
         ("launch_type", "launch_type", "LaunchType"),
         ("platform_version", "platform_version", default("PlatformVersion", "LATEST")),
-        ("count", "desired_count", "DesiredCount"),
+        # Each update would set it back to a number; Terraform ignores that it has changed.
+        ("count", "desired_count", least),
         ("min_healthy_percent", "deployment_minimum_healthy_percent", "DeploymentConfiguration.MinimumHealthyPercent"),
         ("max_percent", "deployment_maximum_percent", "DeploymentConfiguration.MaximumPercent"),
         ("circuit_breaker", "deployment_circuit_breaker.enable", "DeploymentConfiguration.DeploymentCircuitBreaker.Enable"),
