@@ -7,8 +7,17 @@ const resources = (size = 'small'): Record<string, { Type: string; Properties: a
 
 test('database and cache accept connections of the server, and no others', () => {
   const rules = Object.values(resources()).filter((resource) => resource.Type === 'AWS::EC2::SecurityGroupIngress');
-  const ports = rules.map(({ Properties }) => Properties.ToPort).sort();
-  assert.deepEqual(ports, [5432, 6379, 8080]);
+  const found = Object.fromEntries(rules.map(({ Properties }) => [Properties.ToPort, [Properties.SourceSecurityGroupId, Properties.CidrIp]]));
+  const groups = Object.entries(resources()).filter(([, resource]) => resource.Type === 'AWS::EC2::SecurityGroup');
+  const groupOf = (description: string) => {
+    const [name] = groups.find(([, { Properties }]) => Properties.GroupDescription.startsWith(description)) ?? [];
+    return [{ 'Fn::GetAtt': [name, 'GroupId'] }, undefined];
+  };
+  assert.equal(rules.length, 3);
+  assert.deepEqual(found, { 5432: groupOf('Tasks of'), 6379: groupOf('Tasks of'), 8080: groupOf('The load balancer of') });
+  // Rules in a group itself are for the load balancer, which is open to clients.
+  const open = groups.filter(([, { Properties }]) => Properties.SecurityGroupIngress).map(([, { Properties }]) => Properties.GroupDescription);
+  assert.deepEqual(open, ['The load balancer of realtime']);
 });
 
 test('a service of AWS may assume a role, and no one else', () => {

@@ -82,3 +82,11 @@ run "limits_per_address_are_refused" {
   }
   expect_failures = [var.regions]
 }
+
+run "a_zone_in_the_place_of_a_region_is_refused" {
+  command = plan
+  variables {
+    regions = { us-east-1a = { load_balancer_arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/net/example/1", clients_are_hidden = true } }
+  }
+  expect_failures = [var.regions]
+}

@@ -180,3 +180,27 @@ run "fewer_than_no_connections_are_refused" {
   }
   expect_failures = [var.connections]
 }
+
+run "prices_of_traffic_without_a_beginning_are_refused" {
+  command = plan
+  variables {
+    prices = { data_out = [{ from_gb = 100, gb = 0.09 }] }
+  }
+  expect_failures = [var.prices]
+}
+
+run "prices_of_traffic_that_overlap_are_refused" {
+  command = plan
+  variables {
+    prices = { data_out = [{ from_gb = 0, gb = 0 }, { from_gb = 100, gb = 0.09 }, { from_gb = 100, gb = 0.08 }] }
+  }
+  expect_failures = [var.prices]
+}
+
+run "no_prices_of_traffic_are_refused" {
+  command = plan
+  variables {
+    prices = { data_out = [] }
+  }
+  expect_failures = [var.prices]
+}

@@ -193,3 +193,16 @@ run "a_previous_key_of_another_region_is_refused" {
   }
   expect_failures = [var.previous_encryption_key]
 }
+
+run "every_secret_is_found_in_the_file" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for key in local.refused_keys.secrets : anytrue([for pattern in local.secrets_in_config : can(regex(pattern, "[table]\n${key} = [\"x\"]\n"))])])
+    error_message = "The value of a setting that is a secret is accepted in config.toml."
+  }
+  assert {
+    condition     = alltrue([for key in local.refused_keys.secret_texts : anytrue([for pattern in local.secrets_in_config : can(regex(pattern, "${key} = \"x\"\n"))]) && !anytrue([for pattern in local.secrets_in_config : can(regex(pattern, "${key} = { leeway = \"5s\" }\n"))])])
+    error_message = "A secret text is accepted in config.toml, or a table of its name is not."
+  }
+}
