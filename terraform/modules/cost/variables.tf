@@ -30,6 +30,10 @@ variable "connections" {
     condition     = var.connections >= 0
     error_message = "connections is not negative."
   }
+  validation {
+    condition     = try(var.connections <= local.size.task.count.max * local.size.task.max_connections, true)
+    error_message = "connections is at most what all tasks of the size accept: count.max times max_connections. Take a larger size."
+  }
 }
 
 variable "traffic" {

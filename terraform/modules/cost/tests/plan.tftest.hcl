@@ -104,12 +104,20 @@ run "many_messages_are_more_capacity_units_than_connections" {
 run "scaling_has_an_end" {
   command = plan
   variables {
-    connections = 1000000
+    connections = 20000
   }
   assert {
     condition     = output.assumed.tasks == 4
     error_message = "There are more tasks than the size has."
   }
+}
+
+run "more_connections_than_the_size_accepts_are_refused" {
+  command = plan
+  variables {
+    connections = 20001
+  }
+  expect_failures = [var.connections]
 }
 
 run "an_accelerator" {
