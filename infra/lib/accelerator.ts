@@ -32,7 +32,7 @@ export interface AcceleratedRegion {
 const ACCELERATOR_ZONE = 'Z2BJ6XQ5FK7U4H';
 
 export class Accelerator extends Construct {
-  /** The two addresses, for firewalls that have to know them. */
+  /** The two addresses, for firewalls that allow single addresses. */
   readonly addresses: string[];
   /** The address of clients. */
   readonly endpoint: string;

@@ -33,7 +33,7 @@ const USER = 'realtime';
 
 export class Cache extends Construct {
   readonly connection: RedisConnection;
-  /** What alarms have to know of the cache: the names of its nodes, which stay when the primary changes. */
+  /** What alarms need of the cache: the names of its nodes, which stay when the primary changes. */
   readonly monitored: { readonly nodeIds: string[] };
   private readonly securityGroup: ec2.SecurityGroup;
 

@@ -54,7 +54,7 @@ const OWNER = 'postgres';
 
 export class Database extends Construct {
   readonly connection: DatabaseConnection;
-  /** What alarms have to know of the cluster: its name, and how many connections an instance accepts. */
+  /** What alarms need of the cluster: its name, and how many connections an instance accepts. */
   readonly monitored: { readonly clusterId: string; readonly connectionsMax: number };
   private readonly cluster: rds.CfnDBCluster;
   private readonly securityGroup: ec2.SecurityGroup;

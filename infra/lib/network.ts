@@ -51,7 +51,7 @@ export class Network extends Construct {
     this.vpc = new ec2.Vpc(this, 'Vpc', {
       vpcName: name,
       ipAddresses: ec2.IpAddresses.cidr(cidr),
-      // Functions of CloudFormation, so that no account is asked for its zones. Only zones are among them, and no Local Zones.
+      // Functions of CloudFormation, so that zones are not read from an account. Only zones are among them, and no Local Zones.
       availabilityZones: Array.from({ length: zones }, (_, index) => Fn.select(index, Fn.getAzs())),
       reservedAzs: ZONES_MAX - zones,
       // A NAT in each zone, so that the tasks of a zone do not depend on another one, unless one alone is asked for.

@@ -7,7 +7,7 @@
 import { refuseUnless } from '../valid';
 import type { Conditions, Metric } from './alarms';
 
-/** What alarms have to know of the resources. */
+/** What alarms need of the resources. */
 export interface Monitored {
   /** Name of the cluster, and how many connections an instance accepts. */
   readonly database?: { readonly clusterId: string; readonly connectionsMax: number };

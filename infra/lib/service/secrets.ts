@@ -52,11 +52,7 @@ export class Secrets extends Construct {
         generateSecretString: { passwordLength, excludePunctuation: true },
         ...(kmsKey && { encryptionKey: kmsKey }),
       });
-      suppress(
-        created,
-        'AwsSolutions-SMG4',
-        'Rotated by hand (docs/aws.md): tokens live with two secrets for a while, which no function of AWS does.',
-      );
+      suppress(created, 'AwsSolutions-SMG4', 'Rotated by hand (docs/aws.md): two secrets are accepted for a while, which no function of AWS does.');
       return created;
     };
     return {

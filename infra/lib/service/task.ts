@@ -176,7 +176,7 @@ function settings({ service, secrets, logGroup, bucket }: TaskProps): Container 
     name: 'settings',
     image: service.settingsImage,
     // When it ends after a minute or more, it is started again, and the server goes on with the settings that it has. A minute is the
-    // least that ECS accepts. By default it is five, within which a container that ends stays away for as long as the task lives.
+    // least that ECS accepts. By default it is five, within which a container that ends is not started again while the task runs.
     essential: false,
     restartPolicy: { enabled: true, restartAttemptPeriod: 60 },
     memory: SETTINGS_MEMORY,

@@ -45,7 +45,7 @@ output "secrets" {
 }
 
 output "addresses" {
-  description = "The two addresses that the name leads to, for firewalls that have to know them."
+  description = "The two addresses that the name leads to, for firewalls that allow single addresses."
   value       = module.accelerator.addresses
 }
 

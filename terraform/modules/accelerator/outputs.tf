@@ -1,5 +1,5 @@
 output "addresses" {
-  description = "The two addresses, for firewalls that have to know them."
+  description = "The two addresses, for firewalls that allow single addresses."
   value       = flatten(aws_globalaccelerator_accelerator.this.ip_sets[*].ip_addresses)
 }
 

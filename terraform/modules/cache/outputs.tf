@@ -15,7 +15,7 @@ output "connection" {
 }
 
 output "monitored" {
-  description = "What alarms have to know of the cache: the names of its nodes, which stay when the primary changes."
+  description = "What alarms need of the cache: the names of its nodes, which stay when the primary changes."
   value = {
     node_ids = [for number in range(1, var.nodes + 1) : format("%s-%03d", aws_elasticache_replication_group.this.replication_group_id, number)]
   }

@@ -25,7 +25,7 @@ output "connection" {
 }
 
 output "monitored" {
-  description = "What alarms have to know of the cluster: its name, and how many connections an instance accepts."
+  description = "What alarms need of the cluster: its name, and how many connections an instance accepts."
   value = {
     cluster_id = aws_rds_cluster.this.cluster_identifier
     # The default of Aurora, which follows the highest capacity and is 189, 823, 1,669 and 3,360 for 1, 4, 8 and 16 of it:

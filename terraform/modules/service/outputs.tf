@@ -1,5 +1,5 @@
 output "security_group_id" {
-  description = "The group of the tasks, which database and cache let in."
+  description = "The group of the tasks, from which database and cache accept connections."
   value       = aws_security_group.this.id
 }
 

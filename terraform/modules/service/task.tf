@@ -105,7 +105,7 @@ locals {
     name  = "settings"
     image = var.settings_image
     # When it ends after a minute or more, it is started again, and the server goes on with the settings that it has. A minute is the
-    # least that ECS accepts. By default it is five, within which a container that ends stays away for as long as the task lives.
+    # least that ECS accepts. By default it is five, within which a container that ends is not started again while the task runs.
     essential     = false
     restartPolicy = { enabled = true, restartAttemptPeriod = 60 }
     memory        = local.settings_memory

@@ -54,7 +54,7 @@ variable "load_balancer" {
 }
 
 variable "clients_are_hidden" {
-  description = "Whether the load balancer sees another address in the place of clients', as behind an accelerator. Then there are no limits per address."
+  description = "Whether the load balancer receives another address in the place of clients', as behind an accelerator. Then there are no limits per address."
   type        = bool
   default     = false
   validation {

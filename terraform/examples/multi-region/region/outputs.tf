@@ -1,5 +1,5 @@
 output "task_cidrs" {
-  description = "Networks of the tasks, which database and cache let in."
+  description = "Networks of the tasks, from which database and cache accept connections."
   value       = { for index, cidr in module.network.private_cidrs : "${var.name}-${index}" => cidr }
 }
 

@@ -45,7 +45,7 @@ run "replication_group" {
   }
   assert {
     condition     = output.monitored.node_ids == ["example-001", "example-002"]
-    error_message = "Alarms look at nodes of other names than ElastiCache gives them."
+    error_message = "Alarms are about nodes of other names than ElastiCache gives them."
   }
 }
 

@@ -94,7 +94,7 @@ run "containers" {
   }
   assert {
     condition     = jsondecode(aws_ecs_task_definition.server.container_definitions)[1].restartPolicy == { enabled = true, restartAttemptPeriod = 60 }
-    error_message = "What fetches settings stays away when it ends soon after its start."
+    error_message = "What fetches settings is not started again when it ends soon after its start."
   }
 }
 
@@ -215,7 +215,7 @@ run "scaling" {
   }
   assert {
     condition     = one(one(aws_appautoscaling_policy.connections.target_tracking_scaling_policy_configuration).customized_metric_specification).metric_name == "phoenix_connections_active"
-    error_message = "Scaling looks at another metric."
+    error_message = "Scaling follows another metric."
   }
   assert {
     condition     = aws_appautoscaling_target.this.min_capacity == 2

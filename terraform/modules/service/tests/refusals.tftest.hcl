@@ -152,7 +152,7 @@ run "a_namespace_of_aws_is_refused" {
   expect_failures = [var.namespace]
 }
 
-run "looking_all_the_time_is_refused" {
+run "fetching_all_the_time_is_refused" {
   command = plan
   variables {
     settings_interval = 1
