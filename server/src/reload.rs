@@ -1,9 +1,10 @@
 //! Reloads the settings while the server runs.
 //!
 //! All layers are read again when one of their files changes, on SIGHUP, and when an operator orders it. If anything is
-//! wrong, nothing changes, which the log, `/status` and a gauge report. Otherwise the new values are compared with the
-//! running ones; those that need a restart wait for it, the others are applied, all at once. One reload at a time, on a
-//! thread that may wait for disks: no client notices. One that takes too long is reported as failed.
+//! wrong, its source keeps what was accepted of it last (`settings::Sources::reload`), which the log, `/status` and a gauge
+//! report. The new values are compared with the running ones; those that need a restart wait for it, the others are applied,
+//! all at once. One reload at a time, on a thread that may wait for disks: no client notices. One that takes too long is
+//! reported as failed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use settings::file_access::Persistence;
-use settings::{LoadError, Loaded, Note, Problem, RunningSettings, Sources, Update, format_duration};
+use settings::{
+    LoadError, Loaded, Note, Problem, RefusedReload, RunningSettings, Sources, Update, format_duration,
+};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinHandle;
@@ -160,66 +163,115 @@ impl Reader {
     }
 
     fn reload_now(&self, mut last: OwnedMutexGuard<LastReload>, node: &Node, trigger: Trigger) -> Outcome {
-        match self.newest(&last.running, node.queue_memory()) {
-            Ok(Update { settings, running, edited, changed, pending, notes, overridden, after_restart }) => {
+        match self.sources.reload(&last.running, check) {
+            Ok(update) => {
                 let was_refused = node.reloading.status().last_error.is_some();
-                node.reloading.accepted(pending.clone());
-                if !changed.is_empty() {
-                    self.logs.apply(&settings.telemetry);
-                    node.apply(settings);
-                }
-                // Lines move also when nothing changes.
-                node.reloading.set_tenant_locations(after_restart.tenant_locations());
-                (last.running, last.persistence) = (running, Persistence::UntilEdited);
-                let new_notes: Vec<_> = notes.iter().filter(|note| !last.notes.contains(note)).collect();
-                let changes = ChangedKeys { changed, pending };
+                node.reloading.accepted();
+                last.persistence = Persistence::UntilEdited;
+                let applied = self.apply(&mut last, node, update);
                 // An update of a ConfigMap, or an editor, writes files several times for one change; the log has one line.
-                if was_refused && changes.changed.is_empty() {
+                if was_refused && applied.keys.changed.is_empty() {
                     info!("Settings are good again: {trigger}");
                 }
-                if edited || was_refused || !new_notes.is_empty() || !trigger.is_automatic() {
-                    log_changes(trigger, &changes, &overridden, &new_notes);
+                if applied.is_remarkable() || was_refused || !trigger.is_automatic() {
+                    applied.log(trigger);
                 } else {
                     debug!("Settings read again, their files are unchanged: {trigger}");
                 }
-                last.notes = notes;
-                Ok(changes)
+                Ok(applied.keys)
             }
-            Err(refused) => {
-                last.persistence = refused.persistence();
-                let texts = refused.texts();
+            Err(RefusedReload { error, rest }) => {
+                last.persistence = error.persistence();
+                let texts = error.texts();
                 let is_known = node.reloading.status().last_error == Some(texts.join("\n"));
                 node.reloading.refused(&texts);
-                if is_known && trigger.is_automatic() {
-                    return Err(texts);
+                if !is_known || !trigger.is_automatic() {
+                    log_refused(trigger, &error);
                 }
-                error!(problems = refused.count(), "Settings refused, the old ones stay: {trigger}");
-                for problem in &refused.problems {
-                    error!(help = problem.help, "{}", problem.line());
+                if let Some(rest) = rest {
+                    let applied = self.apply(&mut last, node, *rest);
+                    if applied.is_remarkable() {
+                        applied.log(trigger);
+                    }
                 }
-                refused.summary().into_iter().for_each(|omitted| error!("{omitted}"));
                 Err(texts)
             }
         }
     }
 
-    fn newest(&self, running: &RunningSettings, queue_memory: usize) -> Result<Update, LoadError> {
-        let mut update = self.sources.reload(running)?;
-        update.notes.extend(memory_remarks(&update.settings, queue_memory));
-        // What would make the next start fail is refused now. Only what waits for a restart is checked, because a running
-        // certificate may be half replaced at the moment in which something else is edited.
-        if update.pending.iter().any(|key| Resources::are_named_by(key)) {
-            Resources::of(&update.after_restart)?;
+    /// Applies what has changed.
+    fn apply(&self, last: &mut LastReload, node: &Node, mut update: Update) -> Applied {
+        update.notes.extend(memory_remarks(&update.settings, node.queue_memory()));
+        let Update { settings, running, edited, changed, pending, notes, overridden, after_restart } = update;
+        node.reloading.set_pending(pending.clone());
+        if !changed.is_empty() {
+            self.logs.apply(&settings.telemetry);
+            node.apply(settings);
         }
-        if update.changed.iter().any(|key| key.starts_with("tenants.")) {
-            check_tenant_databases(&update.after_restart)?;
-        }
-        if update.changed.iter().any(|key| key.starts_with("store.") || key.starts_with("bus.")) {
-            check_credentials(&update.settings, &update.after_restart)?;
-        }
-        check_exporters(&update.after_restart)?;
-        NoVerificationKey::find(&update.settings).map_or(Ok(update), |no_key| Err(no_key_left(&no_key)))
+        // Lines move also when nothing changes.
+        node.reloading.set_tenant_locations(after_restart.tenant_locations());
+        last.running = running;
+        let new_notes = notes.iter().filter(|note| !last.notes.contains(note)).cloned().collect();
+        last.notes = notes;
+        Applied { edited, keys: ChangedKeys { changed, pending }, overridden, new_notes }
     }
+}
+
+/// Refuses what would make the next start fail. Only what waits for a restart is checked, because a running certificate may be
+/// half replaced at the moment in which something else is edited.
+fn check(update: &Update) -> Result<(), LoadError> {
+    if update.pending.iter().any(|key| Resources::are_named_by(key)) {
+        Resources::of(&update.after_restart)?;
+    }
+    if update.changed.iter().any(|key| key.starts_with("tenants.")) {
+        check_tenant_databases(&update.after_restart)?;
+    }
+    if update.changed.iter().any(|key| key.starts_with("store.") || key.starts_with("bus.")) {
+        check_credentials(&update.settings, &update.after_restart)?;
+    }
+    check_exporters(&update.after_restart)?;
+    NoVerificationKey::find(&update.settings).map_or(Ok(()), |no_key| Err(no_key_left(&no_key)))
+}
+
+/// What a reload has applied, for the log.
+struct Applied {
+    /// Whether anything was edited, even without effect.
+    edited: bool,
+    keys: ChangedKeys,
+    /// A sentence for each key of a file without effect.
+    overridden: Vec<String>,
+    new_notes: Vec<Note>,
+}
+
+impl Applied {
+    fn is_remarkable(&self) -> bool {
+        self.edited || !self.new_notes.is_empty()
+    }
+
+    fn log(&self, trigger: Trigger) {
+        let ChangedKeys { changed, pending } = &self.keys;
+        match changed.as_slice() {
+            [] => info!("Settings read again, nothing changes: {trigger}"),
+            changed => info!(changed = names(changed), "Settings have changed: {trigger}"),
+        }
+        if !pending.is_empty() {
+            warn!(pending = names(pending), "Some settings wait for a restart");
+        }
+        for sentence in self.overridden.iter().take(NAMES_LISTED_MAX) {
+            warn!("{sentence}");
+        }
+        for note in &self.new_notes {
+            warn!("{}", note.text);
+        }
+    }
+}
+
+fn log_refused(trigger: Trigger, refused: &LoadError) {
+    error!(problems = refused.count(), "Settings refused, the old ones stay: {trigger}");
+    for problem in &refused.problems {
+        error!(help = problem.help, "{}", problem.line());
+    }
+    refused.summary().into_iter().for_each(|omitted| error!("{omitted}"));
 }
 
 /// The outcome of `reading`. A panic, and a reading that takes longer than `limit`, are reported as settings that are
@@ -260,24 +312,6 @@ fn no_key_left(no_key: &NoVerificationKey) -> LoadError {
         help: Some("leave one to some tenant at least; to close them, suspend them".into()),
         persistence: Persistence::UntilEdited,
     }])
-}
-
-/// Logs what a reload has changed.
-fn log_changes(trigger: Trigger, changes: &ChangedKeys, overridden: &[String], new_notes: &[&Note]) {
-    let ChangedKeys { changed, pending } = changes;
-    match changed.as_slice() {
-        [] => info!("Settings read again, nothing changes: {trigger}"),
-        changed => info!(changed = names(changed), "Settings have changed: {trigger}"),
-    }
-    if !pending.is_empty() {
-        warn!(pending = names(pending), "Some settings wait for a restart");
-    }
-    for sentence in overridden.iter().take(NAMES_LISTED_MAX) {
-        warn!("{sentence}");
-    }
-    for note in new_notes {
-        warn!("{}", note.text);
-    }
 }
 
 /// A list of names for one line of the log; of a long one, its beginning.

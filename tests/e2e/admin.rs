@@ -200,7 +200,7 @@ async fn the_status_describes_the_settings() {
     let settings = async || request(&world, "GET", "/status").await.json()["settings"].clone();
     let before = settings().await;
     assert_eq!((&before["pending"], &before["last_error"]), (&json!([]), &Value::Null));
-    world.node().reloading.accepted(vec!["server.port".into()]);
+    world.node().reloading.set_pending(vec!["server.port".into()]);
     world.node().reloading.refused(&["config.toml:3:1: unknown key".into()]);
     let refused = settings().await;
     assert_eq!(refused["generation"], before["generation"], "the old settings are in use");

@@ -5,24 +5,21 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::load::Files;
+use crate::load::{Files, Layer};
 use crate::note::Note;
 use crate::problem::LoadError;
 use crate::shape::{self, Key, ReloadMode, Shape, dotted};
 use crate::values::Values;
-use crate::{Loaded, Settings, Sources, address};
+use crate::{Loaded, Settings, address};
 
 /// What a running server's settings are, and which files they came from: what a reload compares with. Contains
 /// secrets and must not be printed.
 #[derive(Clone)]
 pub struct RunningSettings {
     values: Values,
-    files: Files,
-    layers: Layers,
+    pub(crate) files: Files,
+    pub(crate) layers: Vec<Layer>,
 }
-
-/// What is written in each layer, by the layer's name.
-type Layers = Vec<(String, Map<String, Value>)>;
 
 /// New settings, as far as a running server can apply them.
 #[derive(Debug)]
@@ -53,7 +50,7 @@ impl fmt::Debug for RunningSettings {
 }
 
 impl RunningSettings {
-    fn default_tenant(&self) -> &str {
+    pub(crate) fn default_tenant(&self) -> &str {
         let name = self.values.as_json()["server"]["default_tenant"].as_str();
         name.expect("settings that run name their default tenant")
     }
@@ -62,10 +59,15 @@ impl RunningSettings {
 impl Loaded {
     /// What a server runs on that was started with these settings.
     pub fn running(&self) -> RunningSettings {
-        RunningSettings { values: self.values.clone(), files: self.files.clone(), layers: self.layers() }
+        RunningSettings {
+            values: self.values.clone(),
+            files: self.files.clone(),
+            layers: self.accepted_layers(),
+        }
     }
 
-    fn update(self, running: &RunningSettings) -> Result<Update, LoadError> {
+    /// What these settings change of those that are `running`.
+    pub(crate) fn update(self, running: &RunningSettings) -> Result<Update, LoadError> {
         let overridden = self.overridden();
         let mut comparison = Comparison::default();
         let (mut settings, mut values) = (self.settings.clone(), self.values.clone());
@@ -80,21 +82,10 @@ impl Loaded {
                 return Err(LoadError::of(problems).help(&until));
             }
         }
-        let (layers, notes) = (self.layers(), self.notes.clone());
+        let (layers, notes) = (self.accepted_layers(), self.notes.clone());
         let edited = layers != running.layers;
         let running = RunningSettings { values, files: self.files.clone(), layers };
         Ok(Update { settings, running, edited, changed, pending, notes, overridden, after_restart: self })
-    }
-}
-
-impl Sources {
-    /// Reads all layers again, and compares them with what is `running`.
-    ///
-    /// # Errors
-    /// Every problem found, a file that has vanished or been emptied included, and if the new values do not go
-    /// together with those that stay until a restart. Then the running settings stay.
-    pub fn reload(&self, running: &RunningSettings) -> Result<Update, LoadError> {
-        self.load_again(&running.files, running.default_tenant())?.update(running)
     }
 }
 

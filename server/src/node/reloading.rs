@@ -68,19 +68,21 @@ impl Reloading {
         let mut status = self.status.lock();
         status.generation += 1;
         status.applied_at = SystemTime::now();
-        status.last_error = None;
     }
 
-    /// Notes that the newest settings are valid, whether they change anything or not, and which keys wait for a restart.
-    pub fn accepted(&self, pending: Vec<String>) {
-        let mut status = self.status.lock();
-        status.pending = pending;
-        status.last_error = None;
+    /// Notes that the newest settings are valid, whether they change anything or not.
+    pub fn accepted(&self) {
+        self.status.lock().last_error = None;
     }
 
-    /// Notes that the newest settings were refused and changed nothing.
+    /// Notes that something in the newest settings was refused.
     pub fn refused(&self, problems: &[String]) {
         self.status.lock().last_error = Some(problems.join("\n"));
+    }
+
+    /// Notes which keys wait for a restart.
+    pub fn set_pending(&self, pending: Vec<String>) {
+        self.status.lock().pending = pending;
     }
 
     /// Notes where the tenants of the configuration are written.

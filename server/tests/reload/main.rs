@@ -188,6 +188,25 @@ fn a_secret_in_a_file_of_its_own_is_reloaded() {
     assert_eq!(server.ask("GET", "/status", "the second secret").0, 200);
 }
 
+// A rotated secret must not wait until someone has corrected a file that has nothing to do with it.
+#[test]
+fn a_refused_file_does_not_hold_back_a_secret() {
+    let folder = folder(&[("config.toml", &called("one")), ("operators", "the first secret\n")]);
+    let server = Running::in_folder(folder, &[("API_JWT_SECRET_FILE", "{}/operators")]);
+    server.write("config.toml", &format!("{}[limits]\nmax_joinz_per_second = 1\n", called("two")));
+    server.log_line("unknown key");
+    server.write("operators", "the second secret\n");
+    let log = server.log_line("Settings have changed");
+    assert!(log.contains("changed=admin.jwt_secret"), "{log}");
+    assert_eq!(server.ask("GET", "/status", "the first secret").0, 401);
+    let (_, status) = server.ask("GET", "/status", "the second secret");
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!((&status["public_url"], &status["settings"]["generation"]), (&"wss://one".into(), &2.into()));
+    assert!(status["settings"]["last_error"].as_str().is_some_and(|error| error.contains("unknown key")));
+    server.write("config.toml", &called("two"));
+    assert!(server.log_line("Settings have changed").contains("changed=server.public_url"));
+}
+
 #[test]
 fn an_edit_that_a_variable_overrides_is_logged() {
     let folder = folder(&[("config.toml", "[server]\nmax_connections = 7")]);

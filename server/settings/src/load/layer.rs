@@ -1,5 +1,7 @@
 //! One layer: some values, and where a person finds them.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::positions::Positions;
@@ -15,13 +17,22 @@ pub(crate) enum Origin {
     Flag,
 }
 
+/// Clones share the values.
+#[derive(Clone)]
 pub(crate) struct Layer {
     pub origin: Origin,
     /// A file's path, a variable's name, or a flag as it is typed.
     pub name: String,
-    pub values: Map<String, Value>,
+    pub values: Arc<Map<String, Value>>,
     /// Of a file.
-    positions: Option<Positions>,
+    positions: Option<Arc<Positions>>,
+}
+
+/// The same values from the same place, wherever in it they are written.
+impl PartialEq for Layer {
+    fn eq(&self, other: &Self) -> bool {
+        (self.origin, &self.name, &self.values) == (other.origin, &other.name, &other.values)
+    }
 }
 
 /// Without its values, which may be secrets.
@@ -33,12 +44,17 @@ impl std::fmt::Debug for Layer {
 
 impl Layer {
     pub(crate) fn file(name: String, values: Map<String, Value>, positions: Positions) -> Self {
-        Self { origin: Origin::File, name, values, positions: Some(positions) }
+        Self { origin: Origin::File, name, values: Arc::new(values), positions: Some(Arc::new(positions)) }
+    }
+
+    /// The same, to be kept: its text, in which the positions are, may be another one by the time at which they are asked for.
+    pub(crate) fn without_positions(&self) -> Self {
+        Self { positions: None, ..self.clone() }
     }
 
     /// Whether it is a file with nothing in it, not even a comment.
     pub(crate) fn is_blank(&self) -> bool {
-        self.positions.as_ref().is_some_and(Positions::is_blank)
+        self.positions.as_ref().is_some_and(|positions| positions.is_blank())
     }
 
     /// A layer of one value.
@@ -47,7 +63,7 @@ impl Layer {
             Value::Object(values) => without_nulls(values),
             _ => Map::new(),
         };
-        Self { origin, name, values, positions: None }
+        Self { origin, name, values: Arc::new(values), positions: None }
     }
 
     /// Where in this layer `path` was written, or the nearest thing above it.
@@ -97,9 +113,13 @@ impl Problems {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
     /// Fails if there are any, in the order of the layers and of their lines.
     pub(crate) fn none(&mut self) -> Result<(), LoadError> {
-        if self.first.is_empty() {
+        if self.is_empty() {
             return Ok(());
         }
         self.omit();

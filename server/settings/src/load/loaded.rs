@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Map, Value};
-
 use super::files::Files;
 use super::layer::Layer;
 use super::merge::Merged;
@@ -28,8 +26,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// What is written in each layer, by the layer's name.
-    pub(crate) fn layers(&self) -> Vec<(String, Map<String, Value>)> {
-        self.layers.iter().map(|layer| (layer.name.clone(), layer.values.clone())).collect()
+    /// What is written in each layer, to be compared with what is read later.
+    pub(crate) fn accepted_layers(&self) -> Vec<Layer> {
+        self.layers.iter().map(Layer::without_positions).collect()
     }
 }

@@ -42,14 +42,22 @@ impl fmt::Debug for Sources {
     }
 }
 
-/// What is in all layers, and what is wrong with single keys.
-struct ReadLayers {
-    files: Files,
+/// What is in all layers.
+#[derive(Clone)]
+pub(crate) struct ReadLayers {
+    pub files: Files,
+    pub layers: Vec<Layer>,
+    /// Whether nothing is wrong with the files of the configuration as files.
+    pub has_all_files: bool,
     secret_files: Vec<PathBuf>,
-    layers: Vec<Layer>,
     notes: Vec<Note>,
-    merged: Merged,
     problems: Problems,
+}
+
+/// The layers upon each other, and what is wrong with single keys.
+struct MergedLayers {
+    read: ReadLayers,
+    merged: Merged,
 }
 
 impl Sources {
@@ -91,43 +99,25 @@ impl Sources {
     /// # Errors
     /// Every problem found; then nothing is loaded.
     pub fn load(&self) -> Result<Loaded, LoadError> {
-        let (read, values) = self.read(&Files::default());
+        let (layers, values) = self.read(&Files::default()).merged();
         let default_tenant = tenants::default_tenant(&values);
-        let (settings, values) = read.settings(values, &default_tenant)?;
-        Ok(read.loaded(settings, values))
+        let (settings, values) = layers.settings(values, &default_tenant)?;
+        Ok(layers.loaded(settings, values))
     }
 
-    /// Reads all layers again, for a server that runs on `running`.
-    ///
-    /// Which tenant is the default one takes a restart, but decides whose keys and limits `[auth]` and
-    /// `[limits]` are: they are put together for the tenant that it is, and must go together for the one that
-    /// it will be.
-    pub(crate) fn load_again(&self, before: &Files, default_tenant: &str) -> Result<Loaded, LoadError> {
-        let (read, values) = self.read(before);
-        let (now, after_restart) = (default_tenant, tenants::default_tenant(&values));
-        if now != after_restart {
-            read.settings(values.clone(), &after_restart)?;
-        }
-        let until = format!("until a restart, the default tenant is {now}");
-        let explain = |error: LoadError| if now == after_restart { error } else { error.help(&until) };
-        let (settings, values) = read.settings(values, now).map_err(explain)?;
-        Ok(read.loaded(settings, values))
-    }
-
-    /// Everything in all layers, and with it the values that are in order by themselves.
-    fn read(&self, before: &Files) -> (ReadLayers, Map<String, Value>) {
+    /// Everything in all layers. What there was `before` may not be missed now.
+    pub(crate) fn read(&self, before: &Files) -> ReadLayers {
         let (mut problems, mut notes) = (Problems::default(), Vec::new());
         let mut layers: Vec<_> =
             self.fallbacks.iter().map(|assignment| assignment.layer(Origin::Fallback)).collect();
         let search = self.search();
         let files = files::read(&search, before, &mut layers, &mut problems);
+        let has_all_files = problems.is_empty();
         notes.extend(unread::notes(search.candidates(), files.main()));
         variables::read(&self.variables, &mut layers, &mut problems, &mut notes);
         layers.extend(self.flags.iter().map(|assignment| assignment.layer(Origin::Flag)));
-        let merged = merge::merge(&layers);
-        let values = verify::verify(&layers, &merged, &mut problems);
         let secret_files = variables::secret_files(&self.variables);
-        (ReadLayers { files, secret_files, layers, notes, merged, problems }, values)
+        ReadLayers { files, layers, has_all_files, secret_files, notes, problems }
     }
 
     fn search(&self) -> Search<'_> {
@@ -147,20 +137,51 @@ impl Sources {
 }
 
 impl ReadLayers {
+    /// The same with these layers, from these files, each of which is in order by itself.
+    pub(crate) fn with(&self, layers: Vec<Layer>, files: Files) -> Self {
+        Self { layers, files, problems: Problems::default(), ..self.clone() }
+    }
+
+    /// What these layers come to for a server that runs with the default tenant `now`.
+    ///
+    /// Which tenant is the default one takes a restart, but decides whose keys and limits `[auth]` and
+    /// `[limits]` are: they are put together for the tenant that it is, and must go together for the one that
+    /// it will be.
+    pub(crate) fn load_again(self, now: &str) -> Result<Loaded, LoadError> {
+        let (layers, values) = self.merged();
+        let after_restart = tenants::default_tenant(&values);
+        if now != after_restart {
+            layers.settings(values.clone(), &after_restart)?;
+        }
+        let until = format!("until a restart, the default tenant is {now}");
+        let explain = |error: LoadError| if now == after_restart { error } else { error.help(&until) };
+        let (settings, values) = layers.settings(values, now).map_err(explain)?;
+        Ok(layers.loaded(settings, values))
+    }
+
+    /// With the values that are in order by themselves.
+    fn merged(mut self) -> (MergedLayers, Map<String, Value>) {
+        let merged = merge::merge(&self.layers);
+        let values = verify::verify(&self.layers, &merged, &mut self.problems);
+        (MergedLayers { read: self, merged }, values)
+    }
+}
+
+impl MergedLayers {
     /// What the values come to for this default tenant.
     fn settings(
         &self,
         mut values: Map<String, Value>,
         default_tenant: &str,
     ) -> Result<(Settings, Values), LoadError> {
-        let mut problems = self.problems.clone();
-        tenants::complete(&mut values, default_tenant, &self.layers, &self.merged, &mut problems);
+        let mut problems = self.read.problems.clone();
+        let layers = &self.read.layers;
+        tenants::complete(&mut values, default_tenant, layers, &self.merged, &mut problems);
         problems.none()?;
         let values = Values::over_defaults(values);
         let settings = values.settings().map_err(|problem| LoadError::of(vec![problem]))?;
         for conflict in settings.conflicts() {
-            let said =
-                |key: &String| self.merged.location_of(&self.layers, default_tenant, &positions::path(key));
+            let said = |key: &String| self.merged.location_of(layers, default_tenant, &positions::path(key));
             let location = conflict.keys.iter().find_map(said);
             let (layer, location) = location.map_or((0, None), |(layer, location)| (layer, Some(location)));
             let key = conflict.keys.into_iter().next().unwrap_or_default();
@@ -171,7 +192,7 @@ impl ReadLayers {
     }
 
     fn loaded(self, settings: Settings, values: Values) -> Loaded {
-        let Self { files, secret_files, layers, mut notes, merged, .. } = self;
+        let Self { read: ReadLayers { files, secret_files, layers, mut notes, .. }, merged } = self;
         notes.extend(secrets::remarks(&settings));
         notes.extend(settings.store_remark());
         notes.extend(settings.metrics_push_remark());

@@ -4,15 +4,15 @@ use std::os::unix::fs::symlink;
 use std::{fs, io};
 
 use secrecy::ExposeSecret as _;
-use settings::{LoadError, RunningSettings, Settings, Sources, Update};
+use settings::{RefusedReload, RunningSettings, Settings, Sources, Update};
 
 use crate::Folder;
 
 /// A running server with `config.toml` in a folder, and variables.
-struct TestServer {
-    folder: Folder,
-    sources: Sources,
-    on: RunningSettings,
+pub struct TestServer {
+    pub folder: Folder,
+    pub sources: Sources,
+    pub on: RunningSettings,
 }
 
 impl TestServer {
@@ -21,7 +21,7 @@ impl TestServer {
     }
 
     /// With a file that is found by its default path.
-    fn with(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Self {
+    pub fn with(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Self {
         let folder = Folder::with(files);
         let sources = Sources::new(None, folder.variables(variables));
         let sources = sources.usually_in(["config.toml", "etc/config.toml"].map(|name| folder.path(name)));
@@ -32,15 +32,20 @@ impl TestServer {
     /// Edits `config.toml` and reloads.
     fn after(&mut self, file: &str) -> Update {
         self.folder.write("config.toml", file);
-        let update = self.sources.reload(&self.on).unwrap_or_else(|error| panic!("is refused: {error}"));
+        let update = self.reload().unwrap_or_else(|refused| panic!("is refused: {}", refused.error));
         self.on = update.running.clone();
         update
     }
 
     /// The text of the error with which a reload is refused.
-    fn errors(&self) -> String {
-        let refused: LoadError = self.sources.reload(&self.on).expect_err("is refused");
-        self.folder.without_folder(&refused.to_string())
+    pub fn errors(&self) -> String {
+        let refused = self.reload().expect_err("is refused");
+        self.folder.without_folder(&refused.error.to_string())
+    }
+
+    /// Reads everything again.
+    pub fn reload(&self) -> Result<Update, RefusedReload> {
+        self.sources.reload(&self.on, |_| Ok(()))
     }
 }
 
@@ -329,6 +334,6 @@ fn a_secrets_file_that_vanishes_or_is_empty_or_no_text_is_refused() {
     }
     // The last step of a rotation.
     fs::write(&more, "").expect("emptied");
-    let update = server.sources.reload(&server.on).expect("is applied");
+    let update = server.reload().expect("is applied");
     assert_eq!(update.changed, ["auth.jwt_secrets"]);
 }

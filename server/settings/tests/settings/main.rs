@@ -10,6 +10,7 @@ mod layers;
 mod misspelt;
 mod padding;
 mod problems;
+mod refused_reload;
 mod remarks;
 mod secrets;
 mod tenants;
