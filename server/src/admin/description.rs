@@ -75,7 +75,7 @@ pub(super) fn reload() -> Description {
         .json(StatusCode::OK, "The settings are applied, but for the keys in `pending`.", changes)
         .json(
             StatusCode::UNPROCESSABLE_ENTITY,
-            "The settings have problems, and stay as they were.",
+            "The settings have problems. Files with problems stay as they were, and what the others have is applied.",
             object(json!({"problems": keys})),
         )
         .json(

@@ -40,7 +40,8 @@ remarked; words and truth values are read without case. Durations are written `\
 `\"64 KiB\"`, `\"5 MB\"` or as a number of bytes.
 
 A running server reads all layers again when one of the files changes, on SIGHUP, and on `POST /admin/reload`. If
-anything is wrong, nothing changes. Each key states when a change applies:
+anything is wrong with the files of the configuration, what was accepted of them last stays, as a whole; a file with a secret that
+is refused stays by itself. What is not refused is applied, and the problem is reported until it is corrected. Each key states when a change applies:
 
 - **live**: at once, for all connections;
 - **new connections**: at once, for connections made from then on;

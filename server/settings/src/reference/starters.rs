@@ -69,7 +69,7 @@ const PRODUCTION_HEAD: &str = "\
 #                                                 of tables of a tenant, in a PostgreSQL of its own
 #
 # Keys that are not set have their default; every key is explained in reference.md. A running server follows each
-# edit of this file and of files that hold secrets, or reports what is wrong and changes nothing.
+# edit of this file and of files that hold secrets, or reports what is wrong in one and keeps what it had.
 #
 # Editors with a language server for TOML (Even Better TOML, Taplo) complete and check it by the first line, which
 # names schema.json beside this file. Where that is missing: realtime-server config schema > schema.json
