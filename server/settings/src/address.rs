@@ -50,12 +50,13 @@ pub(crate) fn without_password(text: &str) -> Option<Url> {
     Some(url)
 }
 
-/// Removes a parameter of the query, from which PostgreSQL reads credentials as well.
+/// Removes a parameter of the query, from which PostgreSQL reads credentials as well. A query without any is none.
 fn remove_parameter(url: &mut Url, removed: &str) {
-    if url.query().is_some() {
-        let others = url.query_pairs().into_owned().filter(|(name, _)| name != removed);
-        let others: Vec<_> = others.collect();
-        url.query_pairs_mut().clear().extend_pairs(others);
+    let others = url.query_pairs().into_owned().filter(|(name, _)| name != removed);
+    let others: Vec<_> = others.collect();
+    url.set_query(None);
+    if !others.is_empty() {
+        url.query_pairs_mut().extend_pairs(others);
     }
 }
 

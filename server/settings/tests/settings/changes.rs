@@ -123,6 +123,8 @@ fn credentials_apply_at_once_and_another_address_waits_with_its_own() {
         ("own:old@db/app", "own:new@db/app"),
         ("own:old@db/app", "other:new@db/app"),
         ("own@db/app", "own:p%40ss@db/app"),
+        ("own@db/app?password=old", "own:new@db/app"),
+        ("own:old@db/app", "db/app?user=own&password=new"),
         ("db/app?sslmode=require&user=own&password=old", "db/app?password=new&sslmode=require&user=own"),
     ] {
         assert_eq!(pending(&store(before), &store(after)), applied("store.url"), "{before} {after}");
