@@ -232,9 +232,9 @@ async fn roles_that_may_read_some_columns_are_asked_about_by_key() {
 async fn a_server_that_is_subject_to_policies_itself_finds_the_same() {
     let postgres = harness::Postgres::start();
     postgres.sql(
-        "CREATE ROLE visibility_server LOGIN; DO $$ BEGIN CREATE ROLE anon; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
-         DO $$ BEGIN CREATE ROLE authenticated; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
-         DO $$ BEGIN CREATE ROLE service_role BYPASSRLS; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+        "CREATE ROLE visibility_server LOGIN; DO $$ BEGIN CREATE ROLE anon; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+         DO $$ BEGIN CREATE ROLE authenticated; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+         DO $$ BEGIN CREATE ROLE service_role BYPASSRLS; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
          GRANT anon, authenticated, service_role TO visibility_server",
     );
     postgres.sql(&format!("{TODOS}; INSERT INTO todos VALUES (1, '{}'), (2, '{}')", user(1), user(2)));
