@@ -23,7 +23,7 @@ use self::changes::notifying;
 use self::credentials::NewCredentials;
 use self::document_tables::FoundTables;
 use self::tables::{CONTROL, DOCUMENTS, TableGroup};
-use self::writer::accepts_writes;
+use self::writer::{accepts_writes, read, write};
 use super::migration::{Migration, MigrationStatus};
 use super::row::{COLUMNS, put_tenant};
 use super::{
@@ -167,7 +167,7 @@ impl TenantStore for PostgresStore {
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {
         async move {
             let query = select("WHERE t.external_id IS NOT NULL ORDER BY t.external_id COLLATE \"C\"");
-            Ok(sqlx::query_as(&query).fetch_all(&self.pool).await?)
+            read(|| sqlx::query_as(&query).fetch_all(&self.pool)).await
         }
         .boxed()
     }
@@ -178,7 +178,7 @@ impl TenantStore for PostgresStore {
                 return Ok(None);
             }
             let query = select("WHERE t.external_id = $1");
-            Ok(sqlx::query_as(&query).bind(external_id).fetch_optional(&self.pool).await?)
+            read(|| sqlx::query_as(&query).bind(external_id).fetch_optional(&self.pool)).await
         }
         .boxed()
     }
@@ -186,7 +186,7 @@ impl TenantStore for PostgresStore {
     fn revisions(&self) -> BoxFuture<'_, Result<Vec<(String, Revision)>, StoreError>> {
         async move {
             let query = "SELECT external_id, xmin::text FROM _realtime.tenants WHERE external_id IS NOT NULL";
-            Ok(sqlx::query_as(query).fetch_all(&self.pool).await?)
+            read(|| sqlx::query_as(query).fetch_all(&self.pool)).await
         }
         .boxed()
     }
@@ -197,7 +197,10 @@ impl TenantStore for PostgresStore {
         replaces: Option<&'a Revision>,
     ) -> BoxFuture<'a, Result<StoredTenant, StoreError>> {
         async move {
-            put_tenant!(self.pool.begin().await?, tenant, replaces, select("WHERE t.external_id = $1"))
+            let put = || async {
+                put_tenant!(self.pool.begin().await?, tenant, replaces, select("WHERE t.external_id = $1"))
+            };
+            write(put).await
         }
         .boxed()
     }
@@ -209,8 +212,11 @@ impl TenantStore for PostgresStore {
             }
             let delete =
                 notifying("DELETE FROM _realtime.tenants WHERE external_id = $1 RETURNING external_id");
-            let query = sqlx::query(&delete).bind(external_id);
-            Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+            let delete = || async {
+                let query = sqlx::query(&delete).bind(external_id);
+                Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+            };
+            write(delete).await
         }
         .boxed()
     }

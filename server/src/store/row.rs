@@ -101,7 +101,7 @@ impl From<sqlx::Error> for StoreError {
 }
 
 /// SQLSTATE `read_only_sql_transaction`.
-const READ_ONLY: &str = "25006";
+pub(super) const READ_ONLY: &str = "25006";
 
 /// Whether PostgreSQL does not know a schema, a table or a column.
 fn is_missing(code: &str) -> bool {
