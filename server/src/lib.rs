@@ -29,6 +29,7 @@
 //! | [`pem`] | files of certificates and keys |
 //! | [`outgoing`] | the client of HTTP requests that the server sends itself |
 //! | [`backoff`] | waits between attempts |
+//! | [`new_credentials`] | tries credentials that were rotated, before they are used |
 //! | [`permit`], [`token_bucket`] | counts what is bounded: in number, such as sockets and users; in time, such as messages |
 //! | [`addresses`] | the same for each client address: WebSockets, calls without a valid token |
 //! | [`crypto`] | chooses the cryptography provider of TLS; TLS without verification |
@@ -76,6 +77,7 @@ pub mod close_reason;
 pub mod crypto;
 pub mod drain;
 pub mod edge;
+pub mod new_credentials;
 pub mod node;
 pub mod openapi;
 pub mod outgoing;

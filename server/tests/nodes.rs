@@ -131,22 +131,73 @@ async fn exchange(sender: &mut Client, receiver: &mut Client, text: &str) {
     while receiver.next_json().await[4]["payload"]["text"] != text {}
 }
 
+/// The file of an address of Redis with a password, for a user of its own.
+struct AddressFile {
+    folder: TempDir,
+    port: u16,
+}
+
+impl AddressFile {
+    async fn of(redis: &Redis) -> AddressFile {
+        redis.run("ACL SETUSER own on >the-first ~* &* +@all").await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = AddressFile { folder, port: redis.address().port() };
+        file.replace("the-first");
+        file
+    }
+
+    fn replace(&self, password: &str) {
+        let [next, file] = ["url.next", "url"].map(|name| self.folder.path().join(name));
+        fs::write(&next, format!("redis://own:{password}@localhost:{}", self.port)).expect("a file");
+        fs::rename(&next, &file).expect("renamed");
+    }
+
+    fn start(&self) -> Program {
+        let file = self.folder.path().join("url");
+        let file = ("REALTIME__BUS__REDIS_URL_FILE", file.to_str().expect("text"));
+        Program::start_with("redis://unused", &[file, ("REALTIME__BUS__LEASE", "30s")])
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_new_password_of_redis_keeps_the_old_one_in_use() {
+    let redis = Redis::start().await;
+    let file = AddressFile::of(&redis).await;
+    let program = file.start();
+    program.wait_for_nodes(1).await;
+    let number = async |name: &str| program.world.number(name).await;
+
+    file.replace("the-second");
+    logs(&program, "BusCredentialsRefused").await;
+    assert_eq!(number("realtime_credentials_refused").await, 1.0);
+    let log = program.process.log();
+    let line = log.lines().find(|line| line.contains("refuses the new credentials")).expect("a line");
+    assert!(line.contains("it does not accept the user or the password"), "{line}");
+    // With the old one.
+    let connected = async || {
+        let clients: String = redis.ask(&["CLIENT", "LIST"]).await;
+        clients.matches("realtime-server:publish").count()
+    };
+    redis.run("CLIENT KILL USER own").await;
+    eventually("it has connected again", async || connected().await == 1).await;
+    program.wait_for_nodes(1).await;
+
+    // Until Redis has it too: its file need not be written again.
+    redis.run("ACL SETUSER own resetpass >the-second").await;
+    logs(&program, "accepts the new credentials").await;
+    assert_eq!(number("realtime_credentials_refused").await, 0.0);
+    redis.run("CLIENT KILL USER own").await;
+    eventually("it has connected again", async || connected().await == 1).await;
+    let log = program.process.log();
+    assert_eq!(log.matches("refuses the new credentials").count(), 1, "{log}");
+    assert!(!log.contains("the-first") && !log.contains("the-second"), "{log}");
+}
+
 #[tokio::test]
 async fn a_rotated_password_of_redis_is_used_once_its_file_is_replaced() {
     let redis = Redis::start().await;
-    redis.run("ACL SETUSER own on >the-first ~* &* +@all").await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("url");
-    let replace = |password: &str| {
-        let next = folder.path().join("url.next");
-        let url = format!("redis://own:{password}@localhost:{}", redis.address().port());
-        fs::write(&next, url).expect("a file");
-        fs::rename(&next, &file).expect("renamed");
-    };
-    replace("the-first");
-    let variables =
-        [("REALTIME__BUS__REDIS_URL_FILE", file.to_str().expect("text")), ("REALTIME__BUS__LEASE", "30s")];
-    let [one, two] = [(); 2].map(|()| Program::start_with("redis://unused", &variables));
+    let file = AddressFile::of(&redis).await;
+    let (one, two) = (file.start(), file.start());
     one.wait_for_nodes(2).await;
     two.wait_for_nodes(2).await;
     let ((mut ann, _), (mut bob, _)) = (one.member("ann").await, two.member("bob").await);
@@ -159,10 +210,10 @@ async fn a_rotated_password_of_redis_is_used_once_its_file_is_replaced() {
         eventually("the bus is lost", async || program.world.number("realtime_bus_connected").await == 0.0)
             .await;
     }
-    replace("the-second");
+    file.replace("the-second");
     for program in [&one, &two] {
         logs(program, "changed=bus.redis_url").await;
-        logs(program, "use the new credentials").await;
+        logs(program, "accepts the new credentials").await;
         program.wait_for_nodes(2).await;
         let log = program.process.log();
         assert!(!log.contains("the-first") && !log.contains("the-second"), "{log}");

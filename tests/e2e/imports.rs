@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
     &["auth", "tenants"],
 ];
 /// Below all layers: modules that every layer may use.
-const FOUNDATION: [&str; 16] = [
+const FOUNDATION: [&str; 17] = [
     "store",
     "bus",
     "telemetry",
@@ -30,6 +30,7 @@ const FOUNDATION: [&str; 16] = [
     "permit",
     "token_bucket",
     "backoff",
+    "new_credentials",
     "addresses",
     "version",
     "workers",

@@ -15,7 +15,7 @@ use crate::backoff::jittered;
 use crate::node::Node;
 use crate::reload::names;
 use crate::store::{Migrate, MigrationStatus, StoreError};
-use crate::tenants::{ChangedTenants, StoredTenants};
+use crate::tenants::ChangedTenants;
 
 /// The wait before a store that cannot be reached is tried again. It is the same for all nodes on average only.
 const RETRY: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ impl Maintenance {
 
     /// Does what is due, if the store can be reached.
     async fn work(&mut self) -> Result<(), StoreError> {
-        self.node.stored_tenants.probe().await?;
+        reach(&self.node).await?;
         match &self.tables {
             Some(tables) => migrate(&self.node, tables).await,
             None => {
@@ -82,7 +82,7 @@ impl Maintenance {
                 () = sleep_until(refresh_at) => return,
                 () = stored.until_away() => return,
                 () = stored.until_new_credentials() => return,
-                () = unreachable(stored) => return,
+                () = unreachable(&self.node) => return,
                 changes = stored.changes() => changes,
             };
             match changes {
@@ -190,11 +190,17 @@ async fn apply_pending(tables: &dyn Migrate, status: &MigrationStatus) -> Result
     Ok(!applied.is_empty())
 }
 
+/// Finds out whether the store can be reached, with new credentials if there are any that it accepts.
+async fn reach(node: &Node) -> Result<(), StoreError> {
+    node.stored_tenants.try_credentials(&node.reports).await;
+    node.stored_tenants.probe().await
+}
+
 /// Waits until the store cannot be reached.
-async fn unreachable(stored: &StoredTenants) {
+async fn unreachable(node: &Node) {
     loop {
         sleep(jittered(PROBE)).await;
-        if stored.probe().await.is_err() {
+        if reach(node).await.is_err() {
             return;
         }
     }

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use hub::NodeId;
 
 pub use inbox::{AffectedRooms, Arrival, Inbox, InboxClosed, InboxOverflow, ReceivedMessage, TenantRooms};
@@ -35,6 +36,7 @@ pub use local::Broker;
 pub use redis::{Redis, RedisConfigError};
 
 use crate::backoff::Backoff;
+use crate::new_credentials::Trial;
 
 /// The first and the longest wait before a server is connected to again.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
@@ -241,9 +243,20 @@ pub trait Bus: Send + Sync + 'static {
     /// The kind and address of the server, for log lines. Without credentials.
     fn name(&self) -> String;
 
-    /// Connects with the user and the password of these settings from now on. Connections that exist stay. All else of the settings
-    /// is that of the start. Returns whether they are others than before; a bus in this process has none.
-    fn use_credentials(&self, _settings: &settings::Bus) -> bool {
+    /// Has the user and the password of these settings tried, before they are used. Connections that exist stay. All else of the
+    /// settings is that of the start. Returns whether they are others than before; a bus in this process has none.
+    fn offer_credentials(&self, _settings: &settings::Bus) -> bool {
+        false
+    }
+
+    /// Tries the credentials that are offered, for `bus.timeout` at the longest. If the server accepts them, it is connected to with
+    /// them from then on. Returns what was not known before.
+    fn try_credentials(&self) -> BoxFuture<'static, Option<Trial>> {
+        ready(None).boxed()
+    }
+
+    /// Whether the server refuses the credentials of the newest settings, so that those before stay in use.
+    fn refuses_credentials(&self) -> bool {
         false
     }
 

@@ -29,7 +29,7 @@ impl Node {
 
     /// Sets the metrics of databases that are sampled.
     pub(super) fn sample_databases(&self) {
-        let mut connected = 0;
+        let (mut connected, mut refused) = (0, 0);
         for tenant in self.tenants.all() {
             let status = self.database_status(&tenant.id);
             if status.is_some() || tenant.metrics.registered_database().is_some() {
@@ -46,9 +46,13 @@ impl Node {
                 metrics.changes_durable.set(if is_retaining { 1.0 } else { 0.0 });
                 metrics.changes_durable_retained.set(durable.map_or(0.0, |slot| slot.retained() as f64));
             }
-            connected += usize::from(status.is_some_and(|status| status.is_connected()));
+            connected += usize::from(status.as_ref().is_some_and(DatabaseStatus::is_connected));
+            refused += usize::from(status.is_some_and(|status| status.refuses_password));
         }
         self.metrics.node.databases.set(connected as f64);
+        let others = [self.stored_tenants.refuses_credentials(), self.link.refuses_credentials()];
+        let others = others.into_iter().filter(|refuses| *refuses).count();
+        self.metrics.node.credentials_refused.set((refused + others) as f64);
     }
 
     fn used_databases(&self) -> Option<Arc<Databases>> {

@@ -39,6 +39,7 @@ pub use self::postgres::{PostgresStore, PostgresTables};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
 pub use self::tenant::{Revision, StoredExtension, StoredTenant};
+use crate::new_credentials::Trial;
 
 /// What a store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,9 +76,20 @@ pub trait TenantStore: std::fmt::Debug + Send + Sync {
         ready(Ok(())).boxed()
     }
 
-    /// Connects with the user and the password of these settings, once a probe finds that it accepts them. Connections that exist
-    /// stay. All else of the settings is that of the start. Returns whether they are others than before; one in this process has none.
-    fn use_credentials(&self, _settings: &settings::Store) -> bool {
+    /// Has the user and the password of these settings tried, before they are used. Connections that exist stay. All else of the
+    /// settings is that of the start. Returns whether they are others than before; one in this process has none.
+    fn offer_credentials(&self, _settings: &settings::Store) -> bool {
+        false
+    }
+
+    /// Tries the credentials that are offered. If it accepts them, it is connected to with them from then on. Returns what was not
+    /// known before.
+    fn try_credentials(&self) -> BoxFuture<'_, Option<Trial>> {
+        ready(None).boxed()
+    }
+
+    /// Whether it refuses the credentials of the newest settings, so that those before stay in use.
+    fn refuses_credentials(&self) -> bool {
         false
     }
 

@@ -20,7 +20,6 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions as _, Executor as _, PgPool, Postgres, Transaction};
 
 use self::changes::notifying;
-use self::credentials::NewCredentials;
 use self::document_tables::FoundTables;
 use self::tables::{CONTROL, DOCUMENTS, TableGroup};
 use self::writer::{accepts_writes, read, write};
@@ -29,6 +28,7 @@ use super::row::{COLUMNS, put_tenant};
 use super::{
     ChangedNames, Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore,
 };
+use crate::new_credentials::{NewCredentials, Trial};
 
 pub use self::migrate::PostgresTables;
 
@@ -44,7 +44,7 @@ const NOW: &str = "pg_catalog.date_trunc('second', pg_catalog.now() AT TIME ZONE
 pub struct PostgresStore {
     pool: PgPool,
     /// Those that the pool does not use yet.
-    new_credentials: Arc<NewCredentials>,
+    new_credentials: Arc<NewCredentials<DatabaseAddress>>,
     document_tables: Arc<FoundTables>,
     /// What is run on each new connection.
     after_connect_query: Option<Arc<str>>,
@@ -160,8 +160,16 @@ impl TenantStore for PostgresStore {
         self.reach().boxed()
     }
 
-    fn use_credentials(&self, settings: &settings::Store) -> bool {
-        self.offer(settings.address())
+    fn offer_credentials(&self, settings: &settings::Store) -> bool {
+        self.new_credentials.offer(settings.address())
+    }
+
+    fn try_credentials(&self) -> BoxFuture<'_, Option<Trial>> {
+        self.try_offered().boxed()
+    }
+
+    fn refuses_credentials(&self) -> bool {
+        self.new_credentials.are_refused()
     }
 
     fn tenants(&self) -> BoxFuture<'_, Result<Vec<StoredTenant>, StoreError>> {

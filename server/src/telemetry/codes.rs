@@ -257,6 +257,15 @@ codes! {
     /// Redis delivers messages, but refuses to store or return presence. Logged at once, and
     /// repeatedly until it ends. Ours.
     BusPresenceRefused: Error, [Log], "Redis at <host and port> delivers messages, but refuses presence commands: <why>";
+    /// Redis refuses the user or the password of the newest settings (`bus.redis_url`). Those before stay in use, and the new ones are
+    /// tried every three seconds. Logged once for each. Ours.
+    BusCredentialsRefused: Warning, [Log], "Redis at <host and port> refuses the new credentials, and those before stay in use: <why>";
+    /// The database of the store refuses the user or the password of the newest settings (`store.url`, `store.user`, `store.password`).
+    /// Those before stay in use, and the new ones are tried every three seconds. Logged once for each. Ours.
+    StoreCredentialsRefused: Warning, [Log], "The store refuses the new credentials, and those before stay in use: <why>";
+    /// The database of the tenant refuses its new password. The one before stays in use, and the new one is tried every two seconds. Logged
+    /// once for each. Ours.
+    DatabaseCredentialsRefused: Warning, [Log], "The database of the tenant refuses the new credentials, and those before stay in use: <why>";
     /// Another node has not renewed its lease for `bus.lease`, and is removed.
     RealtimeNodeDisconnected: Error, [Log], "Node <id> has not renewed its lease and is removed";
 

@@ -83,6 +83,8 @@ metrics! {
         pub settings_generation: Gauge = "realtime_settings_generation",
         /// 1 while the newest settings are refused and the previous ones stay in effect, else 0.
         pub settings_reload_failed: Gauge = "realtime_settings_reload_failed",
+        /// Credentials of the newest settings that are refused, so that those before stay in use: of the store, of Redis, and of the database of each tenant that this node uses.
+        pub credentials_refused: Gauge = "realtime_credentials_refused",
         /// Settings keys whose new value takes effect only after a restart.
         pub settings_pending: Gauge = "realtime_settings_pending",
         /// Log lines dropped because the output was written too slowly and the queue was full (telemetry.log_queue_lines).

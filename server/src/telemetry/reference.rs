@@ -252,6 +252,9 @@ fn action(code: Code) -> &'static str {
             "Nothing against one slow client; if many read slowly, look at the network and `[outbox]`."
         }
         Code::BusAway => "Mend the way to Redis; the line names the address and the cause.",
+        Code::BusCredentialsRefused | Code::StoreCredentialsRefused | Code::DatabaseCredentialsRefused => {
+            "Nothing if the password is about to be changed there too; otherwise correct it on one side. Nothing has to be restarted."
+        }
         Code::BusPresenceRefused => {
             "Mend what Redis refuses: memory, disk, replicas, ACL; the line names it."
         }

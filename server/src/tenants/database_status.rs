@@ -16,6 +16,8 @@ pub struct DatabaseStatus {
     pub connections: u32,
     /// Those of them that something is asked on.
     pub connections_in_use: u32,
+    /// Whether it refuses the password that the tenant specifies by now, so that the one before stays in use.
+    pub refuses_password: bool,
     /// Whether broadcasts from it are read.
     pub log: LogState,
     /// Whether changes of its tables are read; `None` while they are not followed.

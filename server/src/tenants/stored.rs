@@ -13,6 +13,8 @@ mod unknown_names;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 pub use self::changes::ChangedTenants;
 pub(super) use self::conversion::spec;
 use self::lookup::Shared;
@@ -20,6 +22,8 @@ pub use self::refresh::Refreshed;
 use super::registry::Registry;
 use super::source::{SourceId, TenantSource};
 use crate::store::{EncryptionKeys, Revision, StoreError, StoreKind, StoredTenant, TenantStore};
+use crate::telemetry::codes::Code;
+use crate::telemetry::reports::Reports;
 
 /// How often a write begins again because another writer was faster.
 const ATTEMPTS: usize = 5;
@@ -78,14 +82,27 @@ impl StoredTenants {
         self.shared.within_timeout(self.shared.store.probe()).await
     }
 
-    /// Has the store connect with the user and the password of these settings, once it accepts them.
+    /// Has the user and the password of these settings tried.
     pub fn use_credentials(&self, settings: &settings::Store) {
-        if self.shared.store.use_credentials(settings) {
+        if self.shared.store.offer_credentials(settings) {
             self.shared.has_new_credentials.notify_one();
         }
     }
 
-    /// Waits until there are credentials to be tried, by a probe.
+    /// Tries credentials that are new, and reports what comes of it. Those before stay in use until the store accepts them.
+    pub async fn try_credentials(&self, reports: &Reports) {
+        let tried = timeout(self.shared.timeout, self.shared.store.try_credentials()).await;
+        if let Ok(Some(trial)) = tried {
+            trial.report("The store", Code::StoreCredentialsRefused, reports);
+        }
+    }
+
+    /// Whether the store refuses the credentials of the newest settings.
+    pub fn refuses_credentials(&self) -> bool {
+        self.shared.store.refuses_credentials()
+    }
+
+    /// Waits until there are credentials to be tried.
     pub async fn until_new_credentials(&self) {
         self.shared.has_new_credentials.notified().await;
     }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use hub::{Disconnect, History, HistoryBounds, MemoryBudget, TenantMemory};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::rolling_rate::RollingRate;
 use super::spec::{EffectiveSpec, TenantOrigin};
@@ -38,6 +40,8 @@ pub struct Tenant {
     users: Permits,
     users_elsewhere: AtomicUsize,
     policy: ArcSwap<Policy>,
+    /// Notified when the policy is that of another specification.
+    reconfigured: Notify,
 }
 
 impl Tenant {
@@ -67,6 +71,7 @@ impl Tenant {
             users: Permits::default(),
             users_elsewhere: AtomicUsize::new(0),
             policy: ArcSwap::from_pointee(Policy::first(effective, jwks, &metrics, &reports)),
+            reconfigured: Notify::new(),
             metrics,
             reports,
         };
@@ -77,6 +82,11 @@ impl Tenant {
     /// What applies to it now. Taken once per operation.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
+    }
+
+    /// Waits until another specification applies to it, from this call on.
+    pub fn until_reconfigured(&self) -> Notified<'_> {
+        self.reconfigured.notified()
     }
 
     /// Whether the room with this topic keeps its broadcasts. Asked for each of them.
@@ -93,6 +103,7 @@ impl Tenant {
         self.allowance.set(&effective.spec.settings.limits, effective.max_connections);
         self.history.set_bounds(bounds(&effective.history));
         self.policy.store(Arc::new(policy.reconfigured(effective, jwks, &self.metrics, &self.reports)));
+        self.reconfigured.notify_waiters();
         self.report_unusable_keys();
         true
     }
@@ -100,6 +111,7 @@ impl Tenant {
     /// Disconnects all clients for good: no source specifies it any more.
     pub(super) fn remove(&self) {
         self.policy.store(Arc::new(self.policy().removed()));
+        self.reconfigured.notify_waiters();
         self.history.set_bounds(None);
         if let Some(metrics) = self.metrics.registered() {
             metrics.connected.set(0.0);

@@ -48,11 +48,16 @@ async fn a_rotated_password_is_used_whichever_of_role_and_file_changes_first() {
     // The file is first: the role has its old password still, and connections are made with that.
     replace(&path, NEW);
     assert!(log("Settings have changed").contains("changed=store.password"));
-    assert!(log("refuses the new credentials").contains("password authentication failed for user \"own\""));
+    let line = log("refuses the new credentials");
+    assert!(line.contains("password authentication failed for user \"own\""), "{line}");
+    assert!(line.contains("error_code=StoreCredentialsRefused"), "{line}");
+    let number = async |name: &str| node.server.world.number(name).await;
+    assert_eq!(number("realtime_credentials_refused").await, 1.0);
     end_connections(&postgres);
     node.create("second").await;
     postgres.sql(&format!("ALTER ROLE own PASSWORD '{NEW}'"));
     log("accepts the new credentials");
+    assert_eq!(number("realtime_credentials_refused").await, 0.0);
     end_connections(&postgres);
     node.create("third").await;
     assert_eq!(node.outages(), outages, "{}", node.server.process.log());
@@ -72,6 +77,7 @@ async fn a_rotated_password_is_used_whichever_of_role_and_file_changes_first() {
     let pending = node.server.manage(Request::get("/status")).await.json()["settings"]["pending"].clone();
     assert_eq!(pending, serde_json::json!([]));
     let log = node.server.process.log();
+    assert_eq!(log.matches("refuses the new credentials").count(), 1, "{log}");
     assert!(![OLD, NEW, NEWEST].iter().any(|password| log.contains(password)), "{log}");
 }
 

@@ -103,11 +103,21 @@ async fn a_rotated_password_is_taken_over_and_ends_no_session() {
         eventually(text, async || changes.postgres().log().contains(text)).await;
     };
     logged("password authentication failed for user \"own\"").await;
+    let refused = async |number: f64| {
+        eventually("the metric shows whether it is refused", async || {
+            changes.world().number("realtime_credentials_refused").await == number
+        })
+        .await;
+    };
+    refused(1.0).await;
+    let code = r#"realtime_codes_total{tenant="default",code="DatabaseCredentialsRefused"}"#;
+    assert_eq!(changes.world().number(code).await, 1.0);
     ann.until_written(changes.postgres(), 1).await;
     changes.postgres().sql("ALTER SYSTEM SET log_connections = on");
     changes.postgres().sql("SELECT pg_reload_conf()");
     changes.postgres().sql("ALTER ROLE own PASSWORD 'wrong'");
     logged("connection authorized: user=own database=postgres application_name=realtime_connect_probe").await;
+    refused(0.0).await;
     ann.until_written(changes.postgres(), 2).await;
     assert_eq!(sessions(), before);
     changes.rooms.world.stop().await;

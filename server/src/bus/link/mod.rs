@@ -10,6 +10,7 @@
 
 mod cluster_message;
 mod commands;
+mod credentials;
 mod failing_rooms;
 mod history;
 mod log_interval;
@@ -34,7 +35,7 @@ use hub::{Bounds, Delivery, Hub, NodeId, RoomEvent, RoomKey, TenantMemory};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::error;
 use wire::relay::Events;
 
 use super::{Bus, BusError, LargeRooms};
@@ -140,8 +141,10 @@ struct Shared {
     resync: Mutex<Option<ResyncProgress>>,
     failing_rooms: AtomicUsize,
     operator_commands: mpsc::Sender<OperatorCommand>,
-    /// Notified when the bus has other credentials, with which an attempt to connect may succeed.
-    credentials: watch::Sender<()>,
+    /// Notified when there are credentials to be tried.
+    offered_credentials: watch::Sender<()>,
+    /// Notified when the bus uses other credentials, with which an attempt to connect may succeed.
+    used_credentials: watch::Sender<()>,
 }
 
 impl fmt::Debug for Shared {
@@ -174,11 +177,12 @@ impl ClusterLink {
             resync: Mutex::new(None),
             failing_rooms: AtomicUsize::new(0),
             operator_commands: sender,
-            credentials: watch::Sender::default(),
+            offered_credentials: watch::Sender::default(),
+            used_credentials: watch::Sender::default(),
         };
-        let credentials = shared.credentials.subscribe();
-        let link = Self(Some(Arc::new(shared)));
-        (link.clone(), LinkTask { link, bus, losses, sends_spans, settings, operator_commands, credentials })
+        let shared = Arc::new(shared);
+        let link = Self(Some(Arc::clone(&shared)));
+        (link, LinkTask { shared, bus, losses, sends_spans, settings, operator_commands })
     }
 
     /// The present connectivity.
@@ -215,14 +219,18 @@ impl ClusterLink {
         }
     }
 
-    /// Connects with the user and the password of these settings from now on.
+    /// Has the user and the password of these settings tried, before they are used.
     pub fn use_credentials(&self, settings: &settings::Bus) {
         if let Some(shared) = &self.0
-            && shared.bus.use_credentials(settings)
+            && shared.bus.offer_credentials(settings)
         {
-            info!("New connections to {} use the new credentials", shared.bus.name());
-            shared.credentials.send_replace(());
+            shared.offered_credentials.send_replace(());
         }
+    }
+
+    /// Whether the server of the bus refuses the credentials of the newest settings.
+    pub fn refuses_credentials(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| shared.bus.refuses_credentials())
     }
 
     fn set_resync(&self, progress: Option<ResyncProgress>) {
@@ -246,13 +254,12 @@ impl ClusterLink {
 
 /// Runs a link: connects, and reconnects.
 pub struct LinkTask {
-    link: ClusterLink,
+    shared: Arc<Shared>,
     bus: Arc<dyn Bus>,
     losses: Arc<Losses>,
     sends_spans: Arc<AtomicBool>,
     settings: settings::Bus,
     operator_commands: mpsc::Receiver<OperatorCommand>,
-    credentials: watch::Receiver<()>,
 }
 
 /// What all parts of the task use, over every connection.
@@ -287,7 +294,24 @@ impl LinkTask {
         metrics: &Metrics,
         stop: CancellationToken,
     ) {
-        let Self { link, bus, losses, sends_spans, settings, mut operator_commands, mut credentials } = self;
+        let trials = credentials::try_offered(Arc::clone(&self.shared), metrics.reports(None));
+        tokio::select! {
+            () = Box::pin(self.keep_connected(node, hub, host, metrics, stop)) => {}
+            () = trials => {}
+        }
+    }
+
+    async fn keep_connected(
+        self,
+        node: NodeId,
+        hub: Arc<Hub>,
+        host: Arc<dyn LinkHost>,
+        metrics: &Metrics,
+        stop: CancellationToken,
+    ) {
+        let Self { shared, bus, losses, sends_spans, settings, mut operator_commands } = self;
+        let mut credentials = shared.used_credentials.subscribe();
+        let link = ClusterLink(Some(shared));
         let (hops, reports) = (metrics.hops.clone(), metrics.reports(None));
         let metrics = metrics.bus.clone();
         let accounts = Arc::clone(&host);

@@ -14,6 +14,7 @@
 mod bus_connection;
 mod config;
 mod connection;
+mod credentials;
 mod errors;
 mod history;
 mod keys;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use hub::{Bounds, NodeId};
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::{
@@ -40,12 +42,12 @@ use rustls::RootCertStore;
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::error;
 
 use super::{
     Bus, BusConnection, BusError, BusFuture, EntryPosition, Inbox, KeptEntry, OpenedConnection,
     ReceivedMessage, RoomName,
 };
+use crate::new_credentials::{NewCredentials, Trial};
 use bus_connection::RedisBusConnection;
 pub use config::RedisConfigError;
 use connection::{AbortOnDrop, RedisConnection};
@@ -64,8 +66,10 @@ pub struct Redis {
 
 #[derive(Debug)]
 struct Shared {
-    /// With the credentials of the newest settings.
+    /// With the credentials in use.
     server: watch::Sender<Arc<ConnectionInfo>>,
+    /// The address with those of the newest settings.
+    new_credentials: NewCredentials<String>,
     /// Those that verify its certificate; those of the system if there are none.
     authorities: Option<Arc<RootCertStore>>,
     keys: Keys,
@@ -91,6 +95,7 @@ impl Redis {
         let shared = Shared {
             authorities: authorities(&server, settings)?,
             server: watch::Sender::new(Arc::new(server)),
+            new_credentials: NewCredentials::none_beside(url.expose_secret().to_owned()),
             keys: Keys::new(&settings.prefix),
             timeout: settings.timeout,
             keep_alive: settings.keep_alive,
@@ -141,24 +146,18 @@ impl Bus for Redis {
         format!("Redis at {}", self.shared.server().addr())
     }
 
-    fn use_credentials(&self, settings: &settings::Bus) -> bool {
-        let Some(url) = &settings.redis_url else { return false };
-        match server(url.expose_secret()) {
-            Ok(server) => self.shared.server.send_if_modified(|present| {
-                let credentials = |server: &ConnectionInfo| {
-                    let redis = server.redis_settings();
-                    (redis.username().map(str::to_owned), redis.password().map(str::to_owned))
-                };
-                let are_others = credentials(present) != credentials(&server);
-                *present = Arc::new(server);
-                are_others
-            }),
-            // A reload refuses it.
-            Err(error) => {
-                error!("The new credentials of the bus cannot be used: {error}");
-                false
-            }
-        }
+    fn offer_credentials(&self, settings: &settings::Bus) -> bool {
+        let url = settings.redis_url.as_ref();
+        url.is_some_and(|url| self.shared.new_credentials.offer(url.expose_secret().to_owned()))
+    }
+
+    fn try_credentials(&self) -> BoxFuture<'static, Option<Trial>> {
+        let shared = Arc::clone(&self.shared);
+        async move { shared.try_offered().await }.boxed()
+    }
+
+    fn refuses_credentials(&self) -> bool {
+        self.shared.new_credentials.are_refused()
     }
 
     fn connect(&self, node: NodeId) -> BusFuture<OpenedConnection> {

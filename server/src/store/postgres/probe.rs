@@ -12,7 +12,6 @@ use super::PostgresStore;
 impl PostgresStore {
     /// Asks on an idle connection, or connects as the pool would.
     pub(super) async fn reach(&self) -> Result<(), StoreError> {
-        self.try_offered().await;
         if let Some(mut idle) = self.pool.try_acquire()
             && idle.ping().await.is_ok()
         {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{Executor as _, PgConnection, Postgres};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
@@ -17,16 +16,14 @@ use tokio_util::task::TaskTracker;
 
 use super::change_following::ChangeFollowing;
 use super::exhaustion::Exhaustion;
+use super::login::Login;
 use super::questions::Questions;
+use super::session::{self, pool_options, prepare_session};
 use super::shared_answers::SharedAnswers;
 use super::{DatabaseFailure, DatabaseState, LogState};
-use crate::store::connect_options;
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::reports::Reports;
 use crate::tenants::{DatabaseSpec, Tenant, TenantStatus};
-
-/// The name of pooled connections in `pg_stat_activity`, as upstream has it.
-const POOL_NAME: &str = "realtime_connect";
 
 /// How long the end of a question that has failed may take.
 const ROLLBACK_MAX: Duration = Duration::from_secs(1);
@@ -40,14 +37,14 @@ pub struct TenantDatabase {
     pub tenant: Arc<Tenant>,
     /// Where it is, and how it is used.
     pub spec: Arc<DatabaseSpec>,
-    /// The same, with the password in use.
-    present_spec: ArcSwap<DatabaseSpec>,
+    /// How it is connected to: the specification, with the password in use, and that of now.
+    pub(super) login: Login,
     /// Whether its log was read for the tenant before, by another of these.
     pub(super) was_read: bool,
-    pool: PgPool,
+    pub(super) pool: PgPool,
     /// A connection of its own for members whose rights are asked again: joins, of which clients send as many as they like, do not
     /// delay that.
-    recheck_pool: PgPool,
+    pub(super) recheck_pool: PgPool,
     state: watch::Sender<DatabaseState>,
     /// Whether broadcasts from it are read.
     pub(super) log_state: watch::Sender<LogState>,
@@ -85,7 +82,7 @@ impl TenantDatabase {
         (tasks, stop): (TaskTracker, CancellationToken),
     ) -> Result<Self, DatabaseFailure> {
         let usage = &spec.usage;
-        let options = options(&spec)?.application_name(POOL_NAME);
+        let options = pool_options(&spec)?;
         let query_timeout = usage.query_timeout;
         let pool = PgPoolOptions::new()
             .max_connections(usage.max_connections.get())
@@ -97,7 +94,7 @@ impl TenantDatabase {
         let pool = pool.connect_lazy_with(options);
         Ok(Self {
             tenant,
-            present_spec: ArcSwap::new(Arc::clone(&spec)),
+            login: Login::of(Arc::clone(&spec)),
             spec,
             was_read,
             pool,
@@ -186,39 +183,6 @@ impl TenantDatabase {
     pub(super) fn is_current(&self) -> bool {
         let policy = self.tenant.policy();
         policy.status != TenantStatus::Removed && policy.database().is_some_and(|spec| self.serves(spec))
-    }
-
-    /// Whether it is what `spec` says, or takes over the password of that: not while it cannot be used, because the present one may
-    /// be the reason.
-    pub(super) fn serves(&self, spec: &Arc<DatabaseSpec>) -> bool {
-        let present = self.present_spec();
-        Arc::ptr_eq(&present, spec)
-            || present == *spec
-            || (self.state() == DatabaseState::Ready && present.is_same_but_for_the_password(spec))
-    }
-
-    /// How it is connected to: the specification, with the password in use.
-    pub(super) fn present_spec(&self) -> Arc<DatabaseSpec> {
-        self.present_spec.load_full()
-    }
-
-    /// What the tenant specifies by now, if that is another password.
-    pub(super) fn new_password(&self) -> Option<Arc<DatabaseSpec>> {
-        let (policy, present) = (self.tenant.policy(), self.present_spec());
-        let specified = policy.database().filter(|spec| ***spec != *present)?;
-        specified.is_same_but_for_the_password(&present).then(|| Arc::clone(specified))
-    }
-
-    /// Uses the password of `spec` for new connections. Those that exist stay.
-    ///
-    /// # Errors
-    /// If its URL is none of PostgreSQL.
-    pub(super) fn use_password_of(&self, spec: Arc<DatabaseSpec>) -> Result<(), DatabaseFailure> {
-        let options = options(&spec)?.application_name(POOL_NAME);
-        self.recheck_pool.set_connect_options(options.clone());
-        self.pool.set_connect_options(options);
-        self.present_spec.store(spec);
-        Ok(())
     }
 
     /// Notes that a client uses it.
@@ -367,7 +331,7 @@ impl TenantDatabase {
     /// # Errors
     /// When the database cannot be connected to in time.
     pub(super) async fn connect(&self, name: &str) -> Result<PgConnection, DatabaseFailure> {
-        connect(&self.present_spec(), name).await
+        session::connect(&self.login.in_use(), name).await
     }
 
     /// Closes all connections, once what is being asked has been answered.
@@ -379,43 +343,4 @@ impl TenantDatabase {
 
 fn exhausted() -> DatabaseFailure {
     DatabaseFailure::new(Code::IncreaseConnectionPool, "all connections are in use")
-}
-
-/// Opens a connection to a database, named `name` in `pg_stat_activity`.
-///
-/// # Errors
-/// When that cannot be done in time.
-pub(super) async fn connect(spec: &DatabaseSpec, name: &str) -> Result<PgConnection, DatabaseFailure> {
-    let options = options(spec)?.application_name(name);
-    let connected = async {
-        let mut connection = sqlx::Connection::connect_with(&options).await.map_err(|error| match error {
-            sqlx::Error::Io(error) => {
-                let reason = format!("{}:{}: {error}", options.get_host(), options.get_port());
-                DatabaseFailure::new(Code::UnableToConnectToProject, reason)
-            }
-            other => other.into(),
-        })?;
-        prepare_session(&mut connection, spec.usage.query_timeout).await?;
-        Ok(connection)
-    };
-    timeout(spec.usage.connect_timeout, connected).await.unwrap_or_else(|_elapsed| {
-        let reason = "it does not accept a connection in time";
-        Err(DatabaseFailure::new(Code::UnableToConnectToProject, reason))
-    })
-}
-
-fn options(spec: &DatabaseSpec) -> Result<PgConnectOptions, DatabaseFailure> {
-    let options = connect_options(&spec.address);
-    options.map_err(|error| DatabaseFailure::new(Code::UnableToConnectToProject, error.to_string()))
-}
-
-/// What every session needs: literals in statements are quoted for `standard_conforming_strings`, and no plan is compiled (`jit`),
-/// which PostgreSQL decides by estimates that are far too high for its catalog, and which takes longer than any question that is
-/// asked here. Everything else, such as the search path, is as policies and their functions expect it of this role.
-async fn prepare_session(connection: &mut PgConnection, query_timeout: Duration) -> Result<(), sqlx::Error> {
-    let milliseconds = query_timeout.as_millis();
-    let statement = format!(
-        "SET statement_timeout = {milliseconds}; SET standard_conforming_strings = on; SET jit = off"
-    );
-    connection.execute(sqlx::raw_sql(&statement)).await.map(drop)
 }

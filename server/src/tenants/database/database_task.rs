@@ -9,10 +9,9 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::{DatabaseFailure, DatabaseState, TenantDatabase, connection, preparation, reader};
+use super::{DatabaseFailure, DatabaseState, TenantDatabase, preparation, reader};
 use crate::backoff::{Backoff, jittered, random};
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::DatabaseSpec;
 
 /// The name of the connection that looks whether the database can be used, as upstream has it.
 const PROBE_NAME: &str = "realtime_connect_probe";
@@ -59,7 +58,6 @@ async fn keep(database: &Arc<TenantDatabase>) {
         retry: RETRY,
         maintain_at: Instant::now() + database.spec.usage.delete_delay,
         was_lost: false,
-        refused: None,
     };
     loop {
         let reached = within(task.reach()).await;
@@ -97,8 +95,6 @@ struct DatabaseTask<'a> {
     /// A client has found that the database does not answer. Once it does, sessions of the pool may have ended; closed before that,
     /// questions would wait for new ones instead of failing at once.
     was_lost: bool,
-    /// What was specified with a password that the database refuses.
-    refused: Option<Arc<DatabaseSpec>>,
 }
 
 impl DatabaseTask<'_> {
@@ -141,7 +137,7 @@ impl DatabaseTask<'_> {
             if is_over(self.database) {
                 return ControlFlow::Break(());
             }
-            self.try_new_password().await;
+            self.database.try_new_password(PROBE_NAME).await;
             if !self.is_prepared && Instant::now() >= self.prepare_at {
                 return ControlFlow::Continue(());
             }
@@ -154,34 +150,6 @@ impl DatabaseTask<'_> {
         }
     }
 
-    /// Takes over the password that the tenant specifies by now, once the database accepts it: until then it accepts the present one.
-    async fn try_new_password(&mut self) {
-        let (database, tenant) = (self.database, &*self.database.tenant.id);
-        let Some(spec) = database.new_password() else { return };
-        let taken_over = match connection::connect(&spec, PROBE_NAME).await {
-            Ok(connection) => {
-                let _closed = connection.close().await;
-                database.use_password_of(Arc::clone(&spec))
-            }
-            Err(failure) => Err(failure),
-        };
-        match taken_over {
-            Ok(()) => {
-                info!(tenant, "The database of the tenant accepts the new password: new connections use it");
-            }
-            Err(failure) if failure.is_lasting() && self.refused.as_ref() != Some(&spec) => {
-                let reason = &failure.reason;
-                warn!(
-                    tenant,
-                    "The database of the tenant refuses the new password, and the one before stays in use: {reason}"
-                );
-                self.refused = Some(spec);
-            }
-            // That it cannot be reached shows with the present password as well.
-            Err(_refused_again_or_unreachable) => {}
-        }
-    }
-
     /// The time until partitions are maintained the next time.
     fn pause(&self) -> Duration {
         let usage = &self.database.spec.usage;
@@ -191,18 +159,20 @@ impl DatabaseTask<'_> {
 }
 
 /// Waits before the database is tried again, unless there is another one by now, or one with another password.
-async fn until_retry(database: &TenantDatabase, mut wait: Duration) -> ControlFlow<()> {
+async fn until_retry(database: &TenantDatabase, wait: Duration) -> ControlFlow<()> {
+    let due = sleep(wait);
+    tokio::pin!(due);
     loop {
+        let reconfigured = database.tenant.until_reconfigured();
         if is_over(database) {
             return ControlFlow::Break(());
         }
-        if wait.is_zero() {
-            return ControlFlow::Continue(());
+        tokio::select! {
+            () = reconfigured => {}
+            () = &mut due => break,
         }
-        let part = wait.min(WATCH);
-        sleep(part).await;
-        wait -= part;
     }
+    if is_over(database) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// Whether the tenant has another database, none, or no client that needs it.

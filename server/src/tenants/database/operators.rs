@@ -33,6 +33,7 @@ impl Databases {
             since,
             connections,
             connections_in_use,
+            refuses_password: database.refuses_password(),
             log,
             changes,
             questions,

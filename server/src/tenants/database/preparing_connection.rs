@@ -6,7 +6,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::partitions::{self, Day};
 use super::schema::{self, Prepared, SchemaError};
-use super::{DatabaseFailure, client_roles, connection, preparation};
+use super::{DatabaseFailure, client_roles, preparation, session};
 use crate::tenants::DatabaseSpec;
 
 /// What PostgreSQL writes into its write-ahead log.
@@ -38,7 +38,7 @@ impl PreparingConnection {
     /// # Errors
     /// When that cannot be done in time.
     pub async fn connect(spec: &DatabaseSpec) -> Result<Self, DatabaseFailure> {
-        connection::connect(spec, preparation::MIGRATIONS_NAME).await.map(Self)
+        session::connect(spec, preparation::MIGRATIONS_NAME).await.map(Self)
     }
 
     /// What is missing. Changes nothing.

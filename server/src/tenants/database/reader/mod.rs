@@ -242,7 +242,7 @@ impl<S: LogStream> Reader<S> {
         self.oid = prerequisites.oid;
         let names = (&self.names, S::APPLICATION_NAME);
         let options = options::of(
-            &self.database.present_spec(),
+            &self.database.login.in_use(),
             names,
             (prerequisites.publications, prerequisites.source),
         )?;

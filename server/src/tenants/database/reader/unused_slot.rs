@@ -12,7 +12,7 @@ use super::durable_slot::{CONNECTION_NAME, DurableSlot};
 use super::log_stream::LogStream as _;
 use crate::telemetry::codes::Code;
 use crate::tenants::database::DatabaseFailure;
-use crate::tenants::database::connection::connect;
+use crate::tenants::database::session::connect;
 use crate::tenants::{DatabaseSpec, Tenant};
 
 /// How long a look may take.
