@@ -216,7 +216,9 @@ async fn the_status_describes_the_settings() {
     world.apply(|_| {});
     let after = settings().await;
     assert_eq!(after["generation"].as_u64(), before["generation"].as_u64().map(|n| n + 1));
-    assert_eq!(after["last_error"], Value::Null);
+    assert_eq!(after["last_error"], refused["last_error"], "what was refused still is");
+    world.node().reloading.accepted();
+    assert_eq!(settings().await["last_error"], Value::Null);
     assert!(has_line("realtime_settings_reload_failed 0").await);
     assert!(has_line(&format!("realtime_settings_generation {}", after["generation"])).await);
     world.stop().await;
