@@ -102,7 +102,7 @@ impl LogConnection {
     /// Waits until something can be read, and reads as much as there is, within bounds. May be cancelled without losing it.
     pub(super) async fn read(&mut self) -> Result<(), LogError> {
         let read = self.stream.read_buf(self.received.space()?).await;
-        match read.map_err(|error| LogError::Io(Arc::new(error)))? {
+        match read.map_err(|error| LogError::from_io(Arc::new(error)))? {
             0 => Err(LogError::Closed),
             _ => Ok(()),
         }

@@ -104,6 +104,15 @@ impl LogError {
         }
     }
 
+    /// From the connection. A server that closes it while bytes of ours are unread resets it.
+    pub(super) fn from_io(error: Arc<io::Error>) -> Self {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        match error.kind() {
+            UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
+
     /// From an `ErrorResponse`.
     pub(super) fn from_response(payload: &[u8]) -> Self {
         let fields = ErrorFields::parse(payload);
@@ -130,13 +139,26 @@ fn printable(text: &str) -> String {
 impl From<PgWireError> for LogError {
     fn from(error: PgWireError) -> Self {
         match error {
-            PgWireError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Closed,
-            PgWireError::Io(error) => Self::Io(error),
+            PgWireError::Io(error) => Self::from_io(error),
             PgWireError::MessageTooLarge { payload_bytes, limit_bytes } => {
                 Self::TooLarge { bytes: payload_bytes, max: limit_bytes }
             }
             PgWireError::Auth(text) => Self::Authentication(printable(&text)),
             other => Self::Protocol(printable(&other.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_the_server_ends_is_closed_however_it_ends() {
+        let of = |kind: io::ErrorKind| LogError::from_io(Arc::new(kind.into()));
+        assert!(matches!(of(io::ErrorKind::UnexpectedEof), LogError::Closed));
+        assert!(matches!(of(io::ErrorKind::ConnectionReset), LogError::Closed));
+        assert!(matches!(of(io::ErrorKind::BrokenPipe), LogError::Closed));
+        assert!(matches!(of(io::ErrorKind::TimedOut), LogError::Io(_)));
     }
 }
