@@ -19,7 +19,7 @@ use http::{Method, Response};
 use settings::{ByteSize, Settings};
 
 pub use self::description::{Answer, BYTES_TYPE, Description, JSON_TYPE, MediaType, TEXT_TYPE};
-pub use self::path::PathParameters;
+pub use self::path::{LastParameter, PathParameters};
 use self::path::{Matching, PathPattern, RequestPath};
 pub use self::request::{BodyError, ReceivedBody, RequestBody, RequestHead, RoutedRequest};
 pub use self::table::RouteTable;
@@ -161,6 +161,13 @@ impl Route {
     #[must_use]
     pub fn describe(self, description: Description) -> Self {
         Self { description, ..self }
+    }
+
+    /// Chooses how much of a path its last parameter is.
+    #[must_use]
+    pub fn last_parameter(self, extent: LastParameter) -> Self {
+        let paths = self.paths.into_iter().map(|path| path.last_parameter(extent)).collect();
+        Self { paths, ..self }
     }
 
     /// Chooses the response to other methods.

@@ -4,6 +4,15 @@
 /// (docs/protocol/websocket.md#paths).
 const GATEWAY_PREFIX: [&str; 2] = ["realtime", "v1"];
 
+/// How much of a path its last parameter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastParameter {
+    /// What is before the next slash.
+    Segment,
+    /// All that is left, slashes included.
+    Rest,
+}
+
 /// How literally a path is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Matching {
@@ -30,6 +39,8 @@ pub(super) struct PathPattern {
 enum Segment {
     Literal(&'static str),
     Parameter(&'static str),
+    /// A parameter that is the rest of the path, slashes included.
+    Rest(&'static str),
 }
 
 /// The parameters of a request's path, not decoded.
@@ -37,7 +48,8 @@ enum Segment {
 pub struct PathParameters(Vec<(&'static str, Box<str>)>);
 
 impl PathParameters {
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    /// The value of the parameter `name`, if the path has it.
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
     }
 }
@@ -52,6 +64,16 @@ impl PathPattern {
         Self { text, matching, segments }
     }
 
+    /// The same path, whose last segment is a parameter with this extent.
+    pub(super) fn last_parameter(mut self, extent: LastParameter) -> Self {
+        if let (LastParameter::Rest, Some(last)) = (extent, self.segments.last_mut())
+            && let Segment::Parameter(name) = *last
+        {
+            *last = Segment::Rest(name);
+        }
+        self
+    }
+
     /// The parameters in `path`; `None` if it is another path.
     pub(super) fn parameters(&self, path: &RequestPath<'_>) -> Option<PathParameters> {
         let segments = match self.matching {
@@ -59,7 +81,9 @@ impl PathPattern {
             Matching::Lenient => path.lenient(),
             Matching::Prefixed => path.prefixed(),
         };
-        if segments.len() != self.segments.len() {
+        let has_rest = matches!(self.segments.last(), Some(Segment::Rest(_)));
+        let is_longer = segments.len() > self.segments.len();
+        if segments.len() < self.segments.len() || (is_longer && !has_rest) {
             return None;
         }
         let mut parameters = PathParameters::default();
@@ -68,6 +92,7 @@ impl PathPattern {
                 Segment::Literal(text) if text == given => {}
                 Segment::Literal(_) => return None,
                 Segment::Parameter(name) => parameters.0.push((name, (*given).into())),
+                Segment::Rest(name) => parameters.0.push((name, path.rest_at(given).into())),
             }
         }
         Some(parameters)
@@ -76,6 +101,7 @@ impl PathPattern {
 
 /// A request's path, split for each way of matching.
 pub(super) struct RequestPath<'a> {
+    whole: &'a str,
     exact: Vec<&'a str>,
     non_empty: Vec<&'a str>,
 }
@@ -84,7 +110,12 @@ impl<'a> RequestPath<'a> {
     pub(super) fn split(path: &'a str) -> Self {
         let exact: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
         let non_empty = exact.iter().copied().filter(|segment| !segment.is_empty()).collect();
-        Self { exact, non_empty }
+        Self { whole: path, exact, non_empty }
+    }
+
+    /// The path from the beginning of `segment`, which is one of its segments.
+    fn rest_at(&self, segment: &str) -> &'a str {
+        &self.whole[segment.as_ptr().addr() - self.whole.as_ptr().addr()..]
     }
 
     fn prefixed(&self) -> &[&'a str] {
@@ -144,6 +175,25 @@ mod tests {
         }
         for path in ["//api/tenants/a", "/api//tenants/a", "/realtime/v1//api/tenants/a", "/api/tenants/a//"]
         {
+            assert_eq!(found(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_may_be_the_rest_of_the_path() {
+        let pattern = PathPattern::new("/yjs/{room}/{doc}", Matching::Lenient);
+        let pattern = pattern.last_parameter(LastParameter::Rest);
+        let found = |path| parameters(&pattern, path);
+        for (path, doc) in [
+            ("/yjs/r/d", "d"),
+            ("/realtime/v1/yjs/r/d", "d"),
+            ("/yjs/r/a/b", "a/b"),
+            ("//yjs//r//a//b/", "a//b/"),
+            ("/yjs/r/%2F", "%2F"),
+        ] {
+            assert_eq!(found(path), Some(vec!["room=r".into(), format!("doc={doc}")]), "{path}");
+        }
+        for path in ["/yjs/r", "/yjs/r/", "/yjs", "/other/r/d"] {
             assert_eq!(found(path), None, "{path}");
         }
     }

@@ -93,6 +93,11 @@ impl RequestHead {
         self.parameters.get(name).expect("the path of the route has this parameter")
     }
 
+    /// The parameters of the path.
+    pub fn parameters(&self) -> &PathParameters {
+        &self.parameters
+    }
+
     /// A parameter of the path, percent-decoded.
     ///
     /// # Errors
