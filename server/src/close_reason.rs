@@ -1,13 +1,17 @@
 //! Why the server closes a WebSocket: the close code and the reason, in one table.
 //!
-//! A client decides by the code whether it reconnects, and it should after every close of this table. So the
+//! A client of channels decides by the code whether it reconnects, and it should after every close of this table. So the
 //! table has no code that is final for a client: 1000 is final for phoenix.js 1.6 and 1.7, 1000 and 1001 are for
 //! realtime-py 2.4 to 2.28, 4000 and above are for supabase-swift. A test below checks that; the official clients
-//! in `tests/clients` reconnect after each code.
+//! in `tests/clients` reconnect after each code. Clients of documents have codes of [their own](DocumentCloseReason) beside these.
+
+mod document;
 
 use std::borrow::Cow;
 
 use hub::Disconnect;
+
+pub use document::DocumentCloseReason;
 
 /// Why the server closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
