@@ -8,7 +8,17 @@ use percent_encoding::percent_decode_str;
 /// The value of the parameter `name`, percent-decoded. The last one if there are several, as in Phoenix; empty if it has no
 /// `=`.
 pub fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<Cow<'a, str>> {
-    let mut pairs = uri.query()?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    last(uri.query()?.split('&'), name)
+}
+
+/// As [`parameter`], where a further `?` begins a pair as well: y-websocket appends its parameters to the name of a room without
+/// looking whether there is one.
+pub fn lenient_parameter<'a>(uri: &'a Uri, name: &str) -> Option<Cow<'a, str>> {
+    last(uri.query()?.split(['&', '?']), name)
+}
+
+fn last<'a>(pairs: impl DoubleEndedIterator<Item = &'a str>, name: &str) -> Option<Cow<'a, str>> {
+    let mut pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let (_, value) = pairs.rfind(|(known, _)| *known == name)?;
     Some(percent_decode_str(value).decode_utf8_lossy())
 }
@@ -25,5 +35,13 @@ mod tests {
         let expected = [Some("2"), Some("x.y"), Some(""), Some(""), None];
         assert_eq!(found, expected.map(|value| value.map(str::to_owned)));
         assert_eq!(parameter(&Uri::from_static("/"), "a"), None);
+    }
+
+    #[test]
+    fn a_further_question_mark_begins_a_pair_where_that_is_asked_for() {
+        let uri: Uri = "/team/doc?x=1?token=a%20b%26c&y=2".parse().expect("an address");
+        assert_eq!(lenient_parameter(&uri, "token").as_deref(), Some("a b&c"));
+        assert_eq!(lenient_parameter(&uri, "x").as_deref(), Some("1"));
+        assert_eq!(parameter(&uri, "token"), None);
     }
 }

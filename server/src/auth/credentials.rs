@@ -6,6 +6,8 @@
 //! | header `apikey` | SDKs over HTTP, beside the former |
 //! | header `x-api-key` | gateways, with the token that replaces an opaque key |
 //! | query `apikey` | SDKs at the handshake: browsers can set no header there |
+//! | query `token` | clients of documents, and the Realtime SDK, at the handshake |
+//! | subprotocols `bearer` and, as the next one, the token | the same |
 //! | subprotocol `base64url.bearer.phx.<token in base64url>` | phoenix.js 1.8 with `authToken` |
 //!
 //! Where there are several, the order is upstream's, which differs: over HTTP the user's token in `authorization`
@@ -20,6 +22,9 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, Uri, header};
 
 use crate::query;
+
+/// The subprotocol before a token.
+const BEARER: &str = "bearer";
 
 /// The prefix of a token among the subprotocols that phoenix.js offers.
 const BEARER_SUBPROTOCOL: &str = "base64url.bearer.phx.";
@@ -71,6 +76,14 @@ impl<'a> Credentials<'a> {
         self.gateway.or(self.query).or(self.subprotocol).or(self.api_key_header).or_else(authorization)
     }
 
+    /// The token that a handshake for documents or rooms of the Realtime SDK is verified by: that of the query `token`, that of the
+    /// subprotocols `bearer, <token>`, else that of any other handshake.
+    pub fn for_rooms(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
+        query::lenient_parameter(uri, "token")
+            .or_else(|| behind_bearer(headers).map(Cow::Borrowed))
+            .or_else(|| Self::of(headers, uri).for_handshake())
+    }
+
     /// The token that an HTTP request is verified by. An invalid `authorization` is a missing token, one of another scheme
     /// is ignored (`docs/protocol/http.md#broadcast-checks`).
     pub fn for_http(self) -> Option<Cow<'a, str>> {
@@ -99,6 +112,21 @@ impl<'a> Authorization<'a> {
             Cow::Owned(_) => Cow::Owned(token.to_owned()),
         }))
     }
+}
+
+/// The subprotocol that is confirmed to a client that offers some and would otherwise refuse the connection: one that is not
+/// a token, since responses are logged on their way.
+pub fn confirmed_subprotocol(headers: &HeaderMap) -> Option<&str> {
+    if subprotocols(headers).any(|one| one == BEARER) {
+        return Some(BEARER);
+    }
+    subprotocols(headers).find(|one| !one.is_empty() && !one.starts_with(BEARER_SUBPROTOCOL))
+}
+
+/// The subprotocol that follows `bearer`.
+fn behind_bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut offered = subprotocols(headers).skip_while(|one| *one != BEARER);
+    offered.nth(1)
 }
 
 /// The token among the subprotocols that the client offers.
@@ -161,6 +189,37 @@ mod tests {
         assert_eq!(tokens(&all[1..2], "/?apikey=query"), expected);
         let expected = [Some("query".to_owned()), Some("user".to_owned())];
         assert_eq!(tokens(&all[..1], "/?apikey=query"), expected);
+    }
+
+    #[test]
+    fn rooms_and_documents_have_two_places_more() {
+        let token = |offered: &str, uri: &str| {
+            let mut headers = HeaderMap::new();
+            headers
+                .insert("sec-websocket-protocol", HeaderValue::from_str(offered).expect("a header's value"));
+            let uri: Uri = uri.parse().expect("an address");
+            Credentials::for_rooms(&headers, &uri).map(Cow::into_owned)
+        };
+        assert_eq!(token("", "/a?x=1?token=t%2Eu&apikey=k"), Some("t.u".to_owned()));
+        assert_eq!(token("bearer, t.u", "/?token=q"), Some("q".to_owned()));
+        assert_eq!(token("mine, bearer, t.u", "/?apikey=k"), Some("t.u".to_owned()));
+        assert_eq!(token("bearer", "/?apikey=k"), Some("k".to_owned()));
+        assert_eq!(token("mine", "/"), None);
+    }
+
+    #[test]
+    fn the_subprotocol_that_is_confirmed_is_no_token() {
+        let confirmed = |offered: &str| {
+            let mut headers = HeaderMap::new();
+            headers
+                .insert("sec-websocket-protocol", HeaderValue::from_str(offered).expect("a header's value"));
+            confirmed_subprotocol(&headers).map(str::to_owned)
+        };
+        assert_eq!(confirmed("bearer, t.u"), Some("bearer".to_owned()));
+        assert_eq!(confirmed("mine, bearer, t.u"), Some("bearer".to_owned()));
+        assert_eq!(confirmed("base64url.bearer.phx.dC51, mine"), Some("mine".to_owned()));
+        assert_eq!(confirmed("base64url.bearer.phx.dC51"), None);
+        assert_eq!(confirmed(""), None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use authorizer::{
     Question, Rights, traced,
 };
 pub use claims::{Claims, Fingerprint, TokenClaims};
-pub use credentials::{Credentials, subprotocols};
+pub use credentials::{Credentials, confirmed_subprotocol, subprotocols};
 pub use error::TokenError;
 pub use headers::headers_as_json;
 pub use key_set::check_jwks;
