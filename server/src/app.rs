@@ -142,7 +142,7 @@ impl Server {
         let services = Arc::new(services);
         let api = Arc::new(ApiDocument::default());
         let routes = Arc::new(RouteTable::new([
-            edge::upgrade_routes(&services, &protocols),
+            edge::upgrade_routes(&services, protocols),
             broadcast::http::routes(&node, authorization),
             admin::routes(&node),
             admin::tenants::routes(&node),

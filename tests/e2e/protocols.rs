@@ -3,7 +3,9 @@
 //! The protocol exists in these tests alone (`protocols/lines.rs`); the edge knows it by the trait `Protocol` and
 //! nothing else.
 
+mod documents;
 mod lines;
+mod tokens;
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;

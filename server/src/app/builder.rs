@@ -8,6 +8,7 @@ use super::Server;
 use super::store::OpenedStore;
 use crate::auth::Authorizer;
 use crate::bus::Bus;
+use crate::edge::ServedProtocol;
 use crate::node::OpenFiles;
 use crate::reload::ConfigReloader;
 use crate::resources::Resources;
@@ -23,7 +24,7 @@ pub struct ServerBuilder {
     pub(super) resources: Option<Resources>,
     pub(super) bus: Option<Arc<dyn Bus>>,
     pub(super) reloader: Option<ConfigReloader>,
-    pub(super) protocols: Vec<Arc<dyn Protocol>>,
+    pub(super) protocols: Vec<ServedProtocol>,
     pub(super) authorizer: Option<Arc<dyn Authorizer>>,
     pub(super) exporters: Vec<Exporter>,
     pub(super) routes: Vec<Route>,
@@ -34,7 +35,7 @@ pub struct ServerBuilder {
 
 impl ServerBuilder {
     pub(super) fn new(settings: Settings) -> Self {
-        let protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(PhoenixProtocol)];
+        let protocols = vec![ServedProtocol::new(Arc::new(PhoenixProtocol))];
         Self {
             settings,
             resources: None,
@@ -70,8 +71,8 @@ impl ServerBuilder {
 
     /// Serves a further protocol at its own paths.
     #[must_use]
-    pub fn protocol(mut self, protocol: Arc<dyn Protocol>) -> Self {
-        self.protocols.push(protocol);
+    pub fn protocol<P: Protocol>(mut self, protocol: Arc<P>) -> Self {
+        self.protocols.push(ServedProtocol::new(protocol));
         self
     }
 

@@ -26,6 +26,15 @@ pub trait TokenClaims: Sized + Send {
 
     /// The key that signed it.
     fn key(&self) -> KeyId;
+
+    /// The bytes of what the issuer of the token has chosen.
+    fn text_bytes(&self) -> usize;
+
+    /// It without what only policies of a database read.
+    #[must_use]
+    fn without_payload(self) -> Self {
+        self
+    }
 }
 
 /// The claims of a verified user token.
@@ -67,11 +76,24 @@ impl TokenClaims for Claims {
     fn key(&self) -> KeyId {
         self.key
     }
+
+    fn text_bytes(&self) -> usize {
+        self.role.len() + text_len(&self.sub) + text_len(&self.payload)
+    }
+
+    fn without_payload(self) -> Self {
+        Self { payload: None, ..self }
+    }
 }
 
 /// A claim that is a string, and not empty.
 pub(super) fn text(claims: &Map<String, Value>, name: &str) -> Option<Box<str>> {
     claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(Box::from)
+}
+
+/// The bytes of a claim that may be missing.
+pub(super) fn text_len(text: &Option<Box<str>>) -> usize {
+    text.as_deref().map_or(0, str::len)
 }
 
 /// When a token with these claims expires, in seconds since 1970.

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::TokenError;
-use super::claims::{Fingerprint, TokenClaims, expiry, text};
+use super::claims::{Fingerprint, TokenClaims, expiry, text, text_len};
 use super::keys::KeyId;
 use super::permissions::{Permissions, RoomAccess};
 use super::token::Token;
@@ -121,6 +121,11 @@ impl TokenClaims for RoomClaims {
 
     fn key(&self) -> KeyId {
         self.key
+    }
+
+    fn text_bytes(&self) -> usize {
+        let permissions = self.permissions.as_deref().map_or(0, Permissions::bytes);
+        self.sub.len() + text_len(&self.role) + permissions
     }
 }
 

@@ -24,4 +24,4 @@ mod upgrade_routes;
 pub mod websocket;
 
 pub use listener_kind::ListenerKind;
-pub use upgrade_routes::upgrade_routes;
+pub use upgrade_routes::{ServedProtocol, upgrade_routes};

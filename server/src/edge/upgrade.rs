@@ -7,19 +7,18 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
-use crate::auth::subprotocols;
 use crate::response;
 
 /// The version of the WebSocket protocol; there is no other.
 const VERSION: &str = "13";
 
-/// The response that switches protocols. It confirms `subprotocol` if the client offers it.
+/// The response that switches protocols. It confirms `subprotocol`.
 ///
 /// # Errors
 /// If the request is not a WebSocket handshake: the response that refuses it.
 pub(super) fn response<B>(
     request: &Request<B>,
-    subprotocol: Option<&'static str>,
+    subprotocol: Option<HeaderValue>,
 ) -> Result<Response<Bytes>, Box<Response<Bytes>>> {
     let headers = request.headers();
     // A proxy would take for a body what is read as frames here.
@@ -41,10 +40,7 @@ pub(super) fn response<B>(
     let single = single.body(()).expect("it consists of parts of a request");
     let mut response =
         create_response_with_body(&single, Bytes::new).map_err(|why| refused(headers, &why.to_string()))?;
-    if let Some(subprotocol) =
-        subprotocol.filter(|name| subprotocols(headers).any(|offered| offered == *name))
-    {
-        let confirmed = HeaderValue::from_static(subprotocol);
+    if let Some(confirmed) = subprotocol {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, confirmed);
     }
     Ok(response)

@@ -8,25 +8,42 @@ use serde_json::json;
 
 use super::handshake::Handshake;
 use crate::routes::{Access, Answer, Description, OtherMethod, Route, RouteHandler, RoutedRequest};
-use crate::sessions::{Protocol, Services};
+use crate::sessions::{Protocol, RequestTarget, Services};
 
 /// One protocol, with the handshake that all of them share.
-struct Upgrade {
+struct Upgrade<P> {
     handshake: Arc<Handshake>,
-    protocol: Arc<dyn Protocol>,
+    protocol: Arc<P>,
+}
+
+/// A protocol that is served, whatever the claims of its clients.
+pub struct ServedProtocol(Box<RouteOf>);
+
+/// Builds the route of one protocol.
+type RouteOf = dyn FnOnce(&Arc<Handshake>) -> Route + Send;
+
+impl ServedProtocol {
+    /// Serves `protocol` at its paths.
+    pub fn new<P: Protocol>(protocol: Arc<P>) -> Self {
+        Self(Box::new(move |handshake| route(protocol, handshake)))
+    }
 }
 
 /// The routes of `protocols`.
-pub fn upgrade_routes(services: &Arc<Services>, protocols: &[Arc<dyn Protocol>]) -> Vec<Route> {
+pub fn upgrade_routes(services: &Arc<Services>, protocols: Vec<ServedProtocol>) -> Vec<Route> {
     let handshake = Arc::new(Handshake::new(Arc::clone(services)));
-    let route = |protocol: &Arc<dyn Protocol>| {
-        let upgrade = Upgrade { handshake: Arc::clone(&handshake), protocol: Arc::clone(protocol) };
-        let handler = RouteHandler::new(&Arc::new(upgrade), respond);
-        Route::new(&[Method::GET], protocol.paths(), Access::Tenant, protocol.operation(), handler)
-            .other_method(OtherMethod::BadRequest)
-            .describe(describe(protocol.description()))
-    };
-    protocols.iter().map(route).collect()
+    protocols.into_iter().map(|ServedProtocol(route)| route(&handshake)).collect()
+}
+
+fn route<P: Protocol>(protocol: Arc<P>, handshake: &Arc<Handshake>) -> Route {
+    let (paths, operation, description) = (protocol.paths(), protocol.operation(), protocol.description());
+    let last = protocol.last_parameter();
+    let upgrade = Upgrade { handshake: Arc::clone(handshake), protocol };
+    let handler = RouteHandler::new(&Arc::new(upgrade), respond);
+    Route::new(&[Method::GET], paths, Access::Tenant, operation, handler)
+        .last_parameter(last)
+        .other_method(OtherMethod::BadRequest)
+        .describe(describe(description))
 }
 
 /// Adds what all protocols have in common: the headers of a handshake, and the responses of the edge (`upgrade.rs`).
@@ -52,11 +69,13 @@ fn describe(description: Description) -> Description {
         ))
 }
 
-async fn respond(upgrade: Arc<Upgrade>, request: RoutedRequest) -> Response<Bytes> {
+async fn respond<P: Protocol>(upgrade: Arc<Upgrade<P>>, request: RoutedRequest) -> Response<Bytes> {
+    let parameters = request.head.parameters().clone();
     let mut head = request.head.into_parts();
     let (caller, context) = (take(&mut head.extensions), take(&mut head.extensions));
     let request = Request::from_parts(head, ());
-    upgrade.handshake.answer(&upgrade.protocol, request, caller, context).await
+    let target = RequestTarget { uri: request.uri().clone(), parameters };
+    upgrade.handshake.answer(&upgrade.protocol, (request, target), caller, context).await
 }
 
 /// What the router has attached to the request.

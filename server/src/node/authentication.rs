@@ -12,17 +12,17 @@ use http::{HeaderMap, Uri};
 
 use super::Node;
 use crate::auth::jwks::TooManyWaiting;
-use crate::auth::{Claims, TokenError};
+use crate::auth::{TokenClaims, TokenError};
 use crate::tenants::{Policy, SourceUnavailable, Tenant, TenantStatus};
 
 /// A caller with a valid token.
-pub struct Authenticated {
+pub struct Authenticated<C> {
     /// The tenant that the request names.
     pub tenant: Arc<Tenant>,
     /// What applied to it when the token was verified.
     pub policy: Arc<Policy>,
     /// The claims of the token.
-    pub claims: Claims,
+    pub claims: C,
 }
 
 /// A caller who is refused.
@@ -61,14 +61,51 @@ impl Node {
     ///
     /// # Errors
     /// The first check that fails, in the order of [`AuthenticationError`].
-    pub async fn authenticate(
+    pub async fn authenticate<C: TokenClaims>(
         &self,
-        (headers, uri): (&HeaderMap, &Uri),
+        request: (&HeaderMap, &Uri),
         token: Option<Cow<'_, str>>,
         address: IpAddr,
-    ) -> Result<Authenticated, NotAuthenticated> {
+    ) -> Result<Authenticated<C>, NotAuthenticated> {
+        let (tenant, policy) = self.open_tenant(request, token.as_deref(), address).await?;
+        match self.verify(&policy, token.as_deref(), address).await {
+            Ok(claims) => Ok(Authenticated { tenant, policy, claims }),
+            Err(error) => Err(NotAuthenticated { tenant: Some(tenant), error }),
+        }
+    }
+
+    /// Verifies a token that a connected client of `tenant` sends from `address`.
+    ///
+    /// # Errors
+    /// As [`authenticate`](Self::authenticate).
+    pub async fn authenticate_connected<C: TokenClaims>(
+        &self,
+        tenant: &Arc<Tenant>,
+        token: &str,
+        address: IpAddr,
+    ) -> Result<Authenticated<C>, AuthenticationError> {
+        if !self.unverified.may_call(self.client_network(address), Some(token)) {
+            return Err(AuthenticationError::TooManyFromAddress);
+        }
+        let policy = tenant.policy();
+        check_open(&policy)?;
+        let claims = self.verify(&policy, Some(token), address).await?;
+        Ok(Authenticated { tenant: Arc::clone(tenant), policy, claims })
+    }
+
+    /// Finds the tenant of a request from `address`, which accepts clients. Its `token` is not verified, but known tokens are examined
+    /// also when the address is over its rate.
+    ///
+    /// # Errors
+    /// As [`authenticate`](Self::authenticate).
+    pub async fn open_tenant(
+        &self,
+        (headers, uri): (&HeaderMap, &Uri),
+        token: Option<&str>,
+        address: IpAddr,
+    ) -> Result<(Arc<Tenant>, Arc<Policy>), NotAuthenticated> {
         let network = self.client_network(address);
-        if !self.unverified.may_call(network, token.as_deref()) {
+        if !self.unverified.may_call(network, token) {
             return Err(NotAuthenticated { tenant: None, error: AuthenticationError::TooManyFromAddress });
         }
         let tenant = match self.tenant_for_request(headers, uri).await {
@@ -83,28 +120,37 @@ impl Node {
             }
         };
         let policy = tenant.policy();
-        let verified = match policy.status {
-            TenantStatus::Open => self.verify(&policy, token.as_deref(), network).await,
-            TenantStatus::Suspended => Err(AuthenticationError::Suspended),
-            TenantStatus::Removed => Err(AuthenticationError::UnknownTenant),
-        };
-        match verified {
-            Ok(claims) => Ok(Authenticated { tenant, policy, claims }),
+        match check_open(&policy) {
+            Ok(()) => Ok((tenant, policy)),
             Err(error) => Err(NotAuthenticated { tenant: Some(tenant), error }),
         }
     }
 
-    async fn verify(
+    /// Verifies the token of a request from `address`, by the policy of its tenant.
+    ///
+    /// # Errors
+    /// If it is missing or not accepted, or if it would have to wait for its key, and too many wait.
+    pub async fn verify<C: TokenClaims>(
         &self,
         policy: &Policy,
         token: Option<&str>,
-        network: Option<IpAddr>,
-    ) -> Result<Claims, AuthenticationError> {
+        address: IpAddr,
+    ) -> Result<C, AuthenticationError> {
+        let network = self.client_network(address);
         let result = match token {
             Some(token) => policy.verifier.verify_fetching(token, SystemTime::now(), network).await?,
             None => Err(TokenError::Missing),
         };
         self.unverified.count_result(network, &result);
         Ok(result?)
+    }
+}
+
+/// Checks that a tenant accepts clients.
+fn check_open(policy: &Policy) -> Result<(), AuthenticationError> {
+    match policy.status {
+        TenantStatus::Open => Ok(()),
+        TenantStatus::Suspended => Err(AuthenticationError::Suspended),
+        TenantStatus::Removed => Err(AuthenticationError::UnknownTenant),
     }
 }

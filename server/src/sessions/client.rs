@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hub::{Bounds, Dialect, Outbox};
 
-use super::{KeptClaims, KeptHeaders, Services};
+use super::{KeptHeaders, Services};
 use crate::close_reason::CloseReason;
 use crate::node::LifecyclePhase;
 use crate::telemetry::request_context::RequestContext;
@@ -16,8 +16,6 @@ pub struct Admission {
     pub tenant: Arc<Tenant>,
     /// The generation of the tenant's policy under which it was accepted.
     pub generation: u64,
-    /// The claims of its token.
-    pub claims: Arc<KeptClaims>,
     /// The headers of its handshake that policies may read.
     pub headers: KeptHeaders,
 }
@@ -28,8 +26,6 @@ pub struct ClientContext {
     pub tenant: Arc<Tenant>,
     /// The generation of the tenant's policy under which its handshake was accepted.
     pub generation: u64,
-    /// The claims of the handshake's token.
-    pub claims: Arc<KeptClaims>,
     /// The headers of the handshake that policies may read.
     pub headers: KeptHeaders,
     /// The queue of everything that is sent to it.
@@ -50,7 +46,7 @@ impl ClientContext {
         admission: Admission,
         context: Arc<RequestContext>,
     ) -> Self {
-        let Admission { tenant, generation, claims, headers } = admission;
+        let Admission { tenant, generation, headers } = admission;
         let bounds = {
             let outbox = &services.node.settings().outbox;
             let bytes = usize::try_from(outbox.max_bytes.as_u64()).unwrap_or(usize::MAX);
@@ -62,6 +58,6 @@ impl ClientContext {
             // The drain may have closed all registered connections before this one was registered.
             outbox.disconnect(CloseReason::Restarting.into());
         }
-        Self { tenant, generation, claims, headers, outbox, dialect, context, registration }
+        Self { tenant, generation, headers, outbox, dialect, context, registration }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hub::{MemoryCharge, MemoryKind, TenantMemory};
 
-use crate::auth::Claims;
+use crate::auth::{Claims, TokenClaims};
 use crate::tenants::Policy;
 
 /// Bytes of the texts of a handshake's claims that are part of what its connection is charged.
@@ -17,45 +17,44 @@ const FIXED_BYTES: usize = 256;
 
 /// Claims, and the memory that they are charged.
 #[derive(Debug)]
-pub struct KeptClaims {
-    claims: Arc<Claims>,
+pub struct KeptClaims<C = Claims> {
+    claims: Arc<C>,
     _charge: Option<MemoryCharge>,
 }
 
-impl KeptClaims {
+impl<C: TokenClaims> KeptClaims<C> {
     /// Keeps the claims of a handshake; `None` if they are larger than those of ordinary tokens and there is no memory.
-    pub fn of_handshake(claims: Claims, policy: &Policy, memory: &Arc<TenantMemory>) -> Option<Arc<Self>> {
+    pub fn of_handshake(claims: C, policy: &Policy, memory: &Arc<TenantMemory>) -> Option<Arc<Self>> {
         let claims = needed(claims, policy);
-        let bytes = text_bytes(&claims).saturating_sub(INCLUDED_BYTES);
+        let bytes = claims.text_bytes().saturating_sub(INCLUDED_BYTES);
         let charge = if bytes > 0 { Some(try_charge(memory, bytes)?) } else { None };
         Some(Arc::new(Self { claims: Arc::new(claims), _charge: charge }))
     }
 
-    /// Keeps the claims of a channel's own token; `None` if there is no memory.
-    pub fn of_channel(claims: Claims, policy: &Policy, memory: &Arc<TenantMemory>) -> Option<Arc<Self>> {
+    /// Keeps the claims of a token for a part of what the client uses, such as a channel; `None` if there is no memory.
+    pub fn of_channel(claims: C, policy: &Policy, memory: &Arc<TenantMemory>) -> Option<Arc<Self>> {
         let claims = needed(claims, policy);
-        let charge = try_charge(memory, FIXED_BYTES + text_bytes(&claims))?;
+        let charge = try_charge(memory, FIXED_BYTES + claims.text_bytes())?;
         Some(Arc::new(Self { claims: Arc::new(claims), _charge: Some(charge) }))
     }
 
     /// The claims, to be shared with work that outlasts the session.
-    pub fn shared(&self) -> &Arc<Claims> {
+    pub fn shared(&self) -> &Arc<C> {
         &self.claims
     }
 }
 
-impl Deref for KeptClaims {
-    type Target = Claims;
+impl<C> Deref for KeptClaims<C> {
+    type Target = C;
 
-    fn deref(&self) -> &Claims {
+    fn deref(&self) -> &C {
         &self.claims
     }
 }
 
 /// What is needed of `claims`: without a database nothing reads all of them.
-fn needed(claims: Claims, policy: &Policy) -> Claims {
-    let payload = claims.payload.filter(|_| policy.database().is_some());
-    Claims { payload, ..claims }
+fn needed<C: TokenClaims>(claims: C, policy: &Policy) -> C {
+    if policy.database().is_some() { claims } else { claims.without_payload() }
 }
 
 /// Charges `bytes` for what a session keeps, and counts it if there is no memory.
@@ -65,10 +64,4 @@ pub(super) fn try_charge(memory: &Arc<TenantMemory>, bytes: usize) -> Option<Mem
         memory.count_refusal(MemoryKind::Sessions);
     }
     charge
-}
-
-/// The bytes of what a client chooses.
-fn text_bytes(claims: &Claims) -> usize {
-    let len = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
-    claims.role.len() + len(&claims.sub) + len(&claims.payload)
 }

@@ -9,12 +9,14 @@ mod kept_claims;
 mod kept_headers;
 pub mod phoenix;
 mod protocol;
+mod refused;
 mod services;
 
 pub use client::{Admission, ClientContext};
 pub use kept_claims::KeptClaims;
 pub use kept_headers::KeptHeaders;
-pub use protocol::{HandshakeError, Protocol};
+pub use protocol::{HandshakeError, Protocol, RequestTarget, SessionWithoutClaims, Unauthenticated};
+pub use refused::RefusedSession;
 pub use services::Services;
 
 use std::sync::Arc;

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use hub::{
     Audience, Bundle, Dialect, Frame, Group, Member, Membership, Outbox, Privacy, Receives, RoomKey, Space,
 };
+use realtime_server::auth::Claims;
 use realtime_server::close_reason::CloseReason;
 use realtime_server::routes::{Answer, Description, Operation};
-use realtime_server::sessions::{ClientContext, HandshakeError, MessageHead, Protocol, Services, Session};
+use realtime_server::sessions::{
+    ClientContext, HandshakeError, KeptClaims, MessageHead, Protocol, RequestTarget, Services, Session,
+};
 use realtime_server::telemetry::codes::Code;
 use realtime_server::workers::Offload;
 use realtime_server::{broadcast, query, response};
@@ -38,6 +41,8 @@ impl Default for LinesProtocol {
 }
 
 impl Protocol for LinesProtocol {
+    type Claims = Claims;
+
     fn paths(&self) -> &'static [&'static str] {
         &["/lines"]
     }
@@ -52,7 +57,7 @@ impl Protocol for LinesProtocol {
         refusals.into_iter().flatten().map(text).fold(Description::new("lines"), Description::answer)
     }
 
-    fn subprotocol(&self) -> Option<&'static str> {
+    fn subprotocol(&self, _: &HeaderMap) -> Option<HeaderValue> {
         None
     }
 
@@ -69,7 +74,13 @@ impl Protocol for LinesProtocol {
         response::page(error.status, "text/plain", format!("refused: {}", error.text))
     }
 
-    fn session(&self, services: Arc<Services>, client: ClientContext) -> Box<dyn Session> {
+    fn session(
+        &self,
+        services: Arc<Services>,
+        client: ClientContext,
+        _: Arc<KeptClaims>,
+        _: &RequestTarget,
+    ) -> Box<dyn Session> {
         let on_large_line = Arc::clone(&self.on_large_line);
         Box::new(LinesSession { services, client, membership: None, on_large_line })
     }

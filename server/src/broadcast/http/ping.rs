@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::rate::RequestRate;
 use super::{TOO_MANY_REQUESTS, not_authenticated, too_many};
-use crate::auth::Credentials;
+use crate::auth::{Claims, Credentials};
 use crate::node::{Authenticated, AuthenticationError, Node, NotAuthenticated};
 use crate::response;
 use crate::routes::RoutedRequest;
@@ -21,7 +21,8 @@ use crate::tenants::Tenant;
 pub(super) async fn ping(node: Arc<Node>, request: RoutedRequest) -> Response<Bytes> {
     let head = &request.head;
     let token = Credentials::of(head.headers(), head.uri()).for_http();
-    let authenticated = node.authenticate((head.headers(), head.uri()), token, head.client_address());
+    let authenticated =
+        node.authenticate::<Claims>((head.headers(), head.uri()), token, head.client_address());
     match authenticated.await {
         Ok(Authenticated { tenant, .. }) => counted(&tenant),
         Err(NotAuthenticated {

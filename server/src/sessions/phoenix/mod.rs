@@ -116,9 +116,8 @@ impl GatheredBroadcasts {
 
 impl PhoenixSession {
     /// The session of a client that has just connected.
-    pub fn new(services: Arc<Services>, client: ClientContext) -> Self {
-        let ClientContext { tenant, generation, claims, headers, outbox, dialect, context, registration } =
-            client;
+    pub fn new(services: Arc<Services>, client: ClientContext, claims: Arc<KeptClaims>) -> Self {
+        let ClientContext { tenant, generation, headers, outbox, dialect, context, registration } = client;
         let database_gaps = tenant.policy().database_gaps;
         let max_tasks = services.node.settings().server.max_tasks_per_connection;
         let mut session = Self {

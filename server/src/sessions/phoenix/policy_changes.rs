@@ -114,10 +114,11 @@ mod tests {
     use crate::tenants::Databases;
 
     /// The close code that a client accepted by `admission` receives at once, if it is closed.
-    fn close_code(services: &Arc<Services>, admission: Admission) -> Option<u16> {
+    fn close_code(services: &Arc<Services>, accepted: (Admission, Arc<KeptClaims>)) -> Option<u16> {
+        let (admission, claims) = accepted;
         let context = Arc::new(RequestContext::new("a request", Ipv4Addr::LOCALHOST.into()));
         let client = ClientContext::new(services, V2, admission, context);
-        let session = PhoenixSession::new(Arc::clone(services), client);
+        let session = PhoenixSession::new(Arc::clone(services), client, claims);
         match session.outbox().take(&mut Burst::default(), Waker::noop()) {
             NextAction::Disconnect(disconnect) => Some(disconnect.code),
             _ => None,
@@ -150,7 +151,7 @@ mod tests {
             let claims = policy.verifier.verify(&token, now).expect("a good token");
             let claims = KeptClaims::of_handshake(claims, &policy, &tenant.memory).expect("they are short");
             let headers = KeptHeaders::none();
-            Admission { tenant: Arc::clone(&tenant), generation: policy.generation, claims, headers }
+            (Admission { tenant: Arc::clone(&tenant), generation: policy.generation, headers }, claims)
         };
         let before = accepted();
         node.tenants.disconnect_clients("default", CloseReason::Disconnected.into());

@@ -4,25 +4,32 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use hub::Dialect;
 use serde_json::json;
 use wire::phoenix;
 
 use super::PhoenixSession;
-use crate::auth::Credentials;
+use crate::auth::{Claims, Credentials, subprotocols};
 use crate::query;
 use crate::response;
 use crate::routes::schema::{named, object};
 use crate::routes::{Answer, Description, Operation};
-use crate::sessions::{ClientContext, HandshakeError, Protocol, Services, Session};
+use crate::sessions::{
+    ClientContext, HandshakeError, KeptClaims, Protocol, RequestTarget, Services, Session,
+};
 use crate::telemetry::codes::Code;
+
+/// The subprotocol that phoenix.js 1.8 offers beside its token.
+const SUBPROTOCOL: &str = "phoenix";
 
 /// The Phoenix channel protocol of supabase-js and the other Supabase clients.
 #[derive(Debug)]
 pub struct PhoenixProtocol;
 
 impl Protocol for PhoenixProtocol {
+    type Claims = Claims;
+
     fn paths(&self) -> &'static [&'static str] {
         // As the server has it, and as clients see it behind upstream's gateway.
         &["/socket/websocket", "/websocket"]
@@ -53,8 +60,9 @@ impl Protocol for PhoenixProtocol {
         refusals.into_iter().fold(description, refused)
     }
 
-    fn subprotocol(&self) -> Option<&'static str> {
-        Some("phoenix")
+    fn subprotocol(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        subprotocols(headers).find(|offered| *offered == SUBPROTOCOL)?;
+        Some(HeaderValue::from_static(SUBPROTOCOL))
     }
 
     fn dialect(&self, _: &HeaderMap, uri: &Uri) -> Result<Dialect, HandshakeError> {
@@ -75,7 +83,13 @@ impl Protocol for PhoenixProtocol {
         }
     }
 
-    fn session(&self, services: Arc<Services>, client: ClientContext) -> Box<dyn Session> {
-        Box::new(PhoenixSession::new(services, client))
+    fn session(
+        &self,
+        services: Arc<Services>,
+        client: ClientContext,
+        claims: Arc<KeptClaims>,
+        _: &RequestTarget,
+    ) -> Box<dyn Session> {
+        Box::new(PhoenixSession::new(services, client, claims))
     }
 }
