@@ -35,6 +35,7 @@ mod metrics;
 mod metrics_push;
 mod openapi;
 mod outbox;
+mod permissions;
 mod ping;
 mod presence;
 mod private_rooms;

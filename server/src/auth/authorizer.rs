@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use hub::{Privacy, RoomKey};
 
+use super::permissions::RoomAccess;
 use super::{Claims, QuestionTurns};
 use crate::telemetry::codes::Code;
 use crate::telemetry::traces::TraceSpan;
@@ -89,6 +90,27 @@ impl Rights {
     /// None of them.
     pub const NONE: Self =
         Self { read_broadcasts: false, send_broadcasts: false, read_presence: false, track_presence: false };
+
+    /// Those in a room of which a token gives `access`.
+    pub fn of(access: Option<RoomAccess>) -> Self {
+        match access {
+            None => Self::NONE,
+            Some(RoomAccess::Presence) => Self { read_presence: true, track_presence: true, ..Self::NONE },
+            Some(RoomAccess::Read) => Self { read_broadcasts: true, read_presence: true, ..Self::NONE },
+            Some(RoomAccess::Write) => Self::ALL,
+        }
+    }
+
+    /// Those that are among `other` as well.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            read_broadcasts: self.read_broadcasts && other.read_broadcasts,
+            send_broadcasts: self.send_broadcasts && other.send_broadcasts,
+            read_presence: self.read_presence && other.read_presence,
+            track_presence: self.track_presence && other.track_presence,
+        }
+    }
 
     /// How many they are, in a word.
     fn as_str(self) -> &'static str {

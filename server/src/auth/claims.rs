@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::keys::KeyId;
+use super::permissions::Permissions;
 use super::token::{Token, clean};
 use super::{TokenError, rules};
 
@@ -46,6 +47,8 @@ pub struct Claims {
     pub sub: Option<Box<str>>,
     /// When it expires, in seconds since 1970; `i64::MAX` for everything later.
     pub expires_at: i64,
+    /// Which rooms it is restricted to. `None` also for a claim `permissions` that is no object, as other identity providers have it.
+    pub permissions: Option<Box<Permissions>>,
     /// All claims as a JSON object, for the policies of a database. `None` where no database asks for them.
     pub payload: Option<Box<str>>,
     /// Recognises the same token when a client sends it again.
@@ -56,13 +59,15 @@ pub struct Claims {
 
 impl TokenClaims for Claims {
     /// # Errors
-    /// Without a `role` or an `exp`.
+    /// Without a `role` or an `exp`, or with lists of permissions of another form.
     fn of(token: &Token, key: KeyId) -> Result<Self, TokenError> {
         let claims = &token.claims;
         let role = text(claims, "role").ok_or(TokenError::MissingClaims("role"))?;
         let expires_at = expiry(claims).ok_or(TokenError::MissingClaims("role"))?;
         let (sub, fingerprint) = (text(claims, "sub"), Fingerprint::of_read(token));
-        Ok(Self { role, sub, expires_at, payload: token.payload(), fingerprint, key })
+        let permissions = claims.get("permissions").filter(|permissions| permissions.is_object());
+        let permissions = permissions.map(Permissions::read).transpose()?.map(Box::new);
+        Ok(Self { role, sub, expires_at, permissions, payload: token.payload(), fingerprint, key })
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -78,7 +83,8 @@ impl TokenClaims for Claims {
     }
 
     fn text_bytes(&self) -> usize {
-        self.role.len() + text_len(&self.sub) + text_len(&self.payload)
+        let permissions = self.permissions.as_deref().map_or(0, Permissions::bytes);
+        self.role.len() + text_len(&self.sub) + permissions + text_len(&self.payload)
     }
 
     fn without_payload(self) -> Self {

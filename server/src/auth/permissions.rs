@@ -15,14 +15,14 @@ const PATTERN_BYTES_MAX: usize = 256;
 /// What `*` becomes in a pattern that was read. A pattern must not contain it.
 const WILDCARD: char = '\0';
 
-/// What the holder of a token may do in a room: each includes those before it.
+/// What the holder of a token may do in a room, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RoomAccess {
     /// See who is present, and be present.
     Presence,
-    /// Receive.
+    /// Receive, and see who is present.
     Read,
-    /// Receive and send.
+    /// Receive, send, and be present.
     Write,
 }
 

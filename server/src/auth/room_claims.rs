@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::TokenError;
-use super::claims::{Fingerprint, TokenClaims, expiry, text, text_len};
+use super::claims::{Claims, Fingerprint, TokenClaims, expiry, text, text_len};
 use super::keys::KeyId;
 use super::permissions::{Permissions, RoomAccess};
 use super::token::Token;
@@ -52,7 +52,7 @@ pub struct DocumentRules {
 impl RoomClaims {
     /// What its holder may do in `room`; `None` for nothing.
     pub fn room_access(&self, room: &str, rules: &DocumentRules) -> Option<RoomAccess> {
-        room_access(self.permissions.as_deref(), room, rules.require_permissions)
+        room_access(self.permissions.as_deref(), room, rules)
     }
 
     /// What its holder may do with the document `doc` of `room`; `None` for nothing. The least of what its permissions give in
@@ -76,15 +76,18 @@ impl RoomClaims {
 }
 
 /// What `permissions` give in `room`, if they exist.
-fn room_access(
-    permissions: Option<&Permissions>,
-    room: &str,
-    require_permissions: bool,
-) -> Option<RoomAccess> {
+fn room_access(permissions: Option<&Permissions>, room: &str, rules: &DocumentRules) -> Option<RoomAccess> {
     match permissions {
         Some(permissions) if permissions.restricts_rooms() => permissions.in_room(room),
-        _ if require_permissions => None,
+        _ if rules.require_permissions => None,
         _ => Some(RoomAccess::Write),
+    }
+}
+
+impl Claims {
+    /// What its holder may do in `room`; `None` for nothing.
+    pub fn room_access(&self, room: &str, rules: &DocumentRules) -> Option<RoomAccess> {
+        room_access(self.permissions.as_deref(), room, rules)
     }
 }
 

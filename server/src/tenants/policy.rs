@@ -10,8 +10,8 @@ use hub::Disconnect;
 use settings::History;
 
 use super::spec::{DatabaseSpec, EffectiveSpec, TenantOrigin};
-use crate::auth::Verifier;
 use crate::auth::jwks::JwksSources;
+use crate::auth::{Claims, DocumentRules, Rights, Verifier};
 use crate::close_reason::CloseReason;
 use crate::telemetry::metrics::LazyTenantMetrics;
 use crate::telemetry::reports::Reports;
@@ -83,6 +83,13 @@ impl Policy {
     /// Whether tokens give only the rooms that they list.
     pub fn requires_permissions(&self) -> bool {
         self.spec.spec.settings.auth.require_permissions
+    }
+
+    /// The rights that a token with `claims` gives in `room`, apart from what the room itself requires.
+    pub fn permitted(&self, claims: &Claims, room: &str) -> Rights {
+        let rules =
+            DocumentRules { require_permissions: self.requires_permissions(), ..DocumentRules::default() };
+        Rights::of(claims.room_access(room, &rules))
     }
 
     /// Whether a join that does not mention presence has it.

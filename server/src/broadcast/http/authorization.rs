@@ -62,6 +62,7 @@ impl Authorization {
         room: &RoomKey,
         sender: &Sender,
     ) -> Result<(), Rejection> {
+        check_permissions(tenant, &room.topic, sender)?;
         if room.privacy == Privacy::Public {
             return Ok(());
         }
@@ -91,6 +92,18 @@ impl Authorization {
         tenant.reports.record(code.at(Scope::Http), text);
         Err(Rejection::message(status, code, text))
     }
+}
+
+/// Checks that the token of `sender` permits it to send to the topic. Reports if it does not.
+///
+/// # Errors
+/// The response that says so.
+pub(super) fn check_permissions(tenant: &Tenant, topic: &str, sender: &Sender) -> Result<(), Rejection> {
+    if tenant.policy().permitted(&sender.claims, topic).send_broadcasts {
+        return Ok(());
+    }
+    tenant.reports.record(Code::Unauthorized.at(Scope::Http), UNAUTHORIZED);
+    Err(Rejection::message(StatusCode::FORBIDDEN, Code::Unauthorized, UNAUTHORIZED))
 }
 
 /// The response for a sender whose rights cannot be found out.

@@ -17,6 +17,7 @@ use wire::supabase::Broadcast;
 use wire::term_size;
 
 use super::super::publish;
+use super::authorization::check_permissions;
 use super::{
     BATCH_TOO_LONG, BLANK, Broadcasting, INVALID, Rejection, Sender, TOPIC_BYTES_MAX, check_privacy, room,
     spend, too_large, too_long, too_many,
@@ -67,6 +68,13 @@ pub(super) struct DroppedMessages {
     pub(super) kind: Option<&'static str>,
 }
 
+impl DroppedMessages {
+    fn note(&mut self, count: usize, refused: &Rejection) {
+        self.count += count;
+        self.kind.get_or_insert(refused.kind());
+    }
+}
+
 /// The messages of a request, all of them valid.
 struct Batch {
     body: String,
@@ -94,10 +102,16 @@ pub(super) async fn send(
     // Stable: messages to one room keep their order.
     messages.sort_by(|one, other| one.group().cmp(&other.group()));
     let mut dropped = DroppedMessages::default();
+    messages.retain(|message| match check_permissions(tenant, &message.topic, sender) {
+        Ok(()) => true,
+        Err(refused) => {
+            dropped.note(1, &refused);
+            false
+        }
+    });
     for of_room in messages.chunk_by(|one, other| one.group() == other.group()) {
         if let Err(refused) = send_to_room(server, (tenant, sender), &body, of_room).await {
-            dropped.count += of_room.len();
-            dropped.kind.get_or_insert(refused.kind());
+            dropped.note(of_room.len(), &refused);
         }
     }
     Ok(dropped)
@@ -173,8 +187,10 @@ async fn send_to_room(
     messages: &[Message],
 ) -> Result<(), Rejection> {
     let Some(first) = messages.first() else { return Ok(()) };
-    let first_room = room(tenant, &first.topic, first.privacy);
-    server.authorization.check(tenant, &first_room, sender).await?;
+    if first.privacy == Privacy::Private {
+        let room = room(tenant, &first.topic, first.privacy);
+        server.authorization.check(tenant, &room, sender).await?;
+    }
     for message in messages {
         let Message { topic, event, payload, privacy, meta } = message;
         let event = Broadcast::Http { event, payload: &body[payload.clone()], meta: meta.as_deref() };

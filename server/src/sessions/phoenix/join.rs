@@ -187,6 +187,7 @@ impl PhoenixSession {
         let accepted = authorized.map_err(|error| JoinError::unauthorized(error, &join.room.topic));
         let changes_wait = self.changes_wait(&join);
         let accepted = accepted.and_then(|rights| {
+            let rights = rights.and(self.tenant.policy().permitted(&join.claims, &join.room.topic));
             self.check_rights(&join, rights)?;
             let request = replay_request(&join.request)?.cloned();
             if request.is_none() && changes_wait.is_none() {

@@ -38,6 +38,9 @@ impl PhoenixSession {
         if std::mem::replace(&mut self.database_gaps, policy.database_gaps) != policy.database_gaps {
             self.notice_gap();
         }
+        if policy.requires_permissions() {
+            self.apply_permissions();
+        }
         if policy.private_only() {
             self.end_public();
         }

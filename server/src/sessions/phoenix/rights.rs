@@ -74,11 +74,13 @@ impl Rechecks {
 }
 
 impl PhoenixSession {
-    /// Asks again for the rights in a private room. What the client may do until then is what it could do before.
+    /// Asks again for the rights in a private room, where what the client may do until then is what it could do before; in a public
+    /// one they are known.
     pub(super) fn ask_rights(&mut self, topic: &str, reason: RecheckReason) {
-        let Some(joined) = self.topics.get(topic).filter(|joined| joined.privacy == Privacy::Private) else {
-            return;
-        };
+        let Some(joined) = self.topics.get(topic) else { return };
+        if joined.privacy == Privacy::Public {
+            return self.set_rights(topic, Rights::ALL);
+        }
         let (claims, join_ref) = (Arc::clone(&joined.claims), joined.join_ref.clone());
         // Its connections may have been closed meanwhile, or its settings have changed.
         self.services.databases.note_use(&self.tenant);
@@ -144,10 +146,26 @@ impl PhoenixSession {
         }
     }
 
+    /// Narrows the rights in every room to what the token of its channel gives by the present policy.
+    pub(super) fn apply_permissions(&mut self) {
+        let policy = self.tenant.policy();
+        let too_many = |joined: &JoinedTopic| {
+            let permitted = policy.permitted(&joined.claims, &joined.membership.key().topic);
+            joined.rights.and(permitted) != joined.rights
+        };
+        let narrowed = self.topics.iter().filter(|(_, joined)| too_many(joined));
+        let narrowed: Vec<_> = narrowed.map(|(topic, joined)| (topic.clone(), joined.rights)).collect();
+        for (topic, rights) in narrowed {
+            self.set_rights(&topic, rights);
+        }
+    }
+
+    /// Sets the rights in a room to those of `rights` that the token of its channel gives.
     fn set_rights(&mut self, topic: &str, rights: Rights) {
         let Some(joined) = self.topics.get_mut(topic) else { return };
         let old = joined.rights;
         let sub_topic = &joined.membership.key().topic;
+        let rights = rights.and(self.tenant.policy().permitted(&joined.claims, sub_topic));
         let uses_presence = joined.tracker.is_some();
         let reads_presence = rights.read_presence && uses_presence;
         if !rights.read_broadcasts && !reads_presence {
