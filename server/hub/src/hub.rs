@@ -28,6 +28,7 @@ use crate::history::{Keep, KeptMessage};
 use crate::member::Member;
 use crate::observer::Observer;
 use crate::presence::PresenceChange;
+use crate::recipient::RoomMember;
 use crate::relay::Relay;
 use crate::room::{Delivery, Outlets, Published, Room};
 use crate::topic::RoomKey;
@@ -220,6 +221,22 @@ impl Hub {
         let encode = || event.encode(&key.topic, Dialect::RELAY, Group::DEFAULT);
         let frame = wants_frame.then(encode).flatten();
         self.report_published(key, Published { frame: frame.as_ref(), messages: 1, kept: None })
+    }
+
+    /// As [`publish_by_group`](Self::publish_by_group), to all members on this node but one, if one is named. Returns the members whose
+    /// outboxes were full, and were not offered the event again.
+    pub fn publish_except(
+        &self,
+        key: &RoomKey,
+        event: &impl EncodeByGroup,
+        except: Option<RoomMember>,
+    ) -> (Delivery, Vec<RoomMember>) {
+        while let Some(room) = self.room(key) {
+            if let Some((delivery, missed_by)) = room.publish_except(event, except.map(|id| id.0), self) {
+                return (delivery, missed_by.into_iter().map(RoomMember).collect());
+            }
+        }
+        (self.publish_by_group(key, event), Vec::new())
     }
 
     /// Reports messages to a room without members on this node.

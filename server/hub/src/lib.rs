@@ -58,7 +58,7 @@ pub use outbox::{Backlog, Disconnect, NextAction, Offer, Outbox, ReplaceKey};
 pub use party::{Party, Payer};
 pub use presence::{DiffEntries, EntryRefusal, PresenceChange, StatePart, StateRequest};
 pub use presence_entry::PresenceEntry;
-pub use recipient::{ConnectionId, Recipient};
+pub use recipient::{ConnectionId, Recipient, RoomMember};
 pub use replaying::{Repeats, Replayed};
 pub use replication::{ApplyOutcome, Delta, NodeId, Position, PresenceUpdate, Snapshot};
 pub use room::{Audience, Delivery, Missed, Room};

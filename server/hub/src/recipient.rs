@@ -24,6 +24,10 @@ pub struct Recipient {
 #[derive(Debug, Clone)]
 pub struct ConnectionId(Weak<Outbox>);
 
+/// A member among those of its room, as long as the room is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RoomMember(pub(crate) u32);
+
 impl PartialEq for ConnectionId {
     fn eq(&self, other: &Self) -> bool {
         self.0.ptr_eq(&other.0)
@@ -47,6 +51,11 @@ impl Membership {
 }
 
 impl Recipient {
+    /// The member among those of its room.
+    pub fn member(&self) -> RoomMember {
+        RoomMember(self.id)
+    }
+
     /// Offers a frame with this many messages. If the outbox is full, the member has missed them, as it misses broadcasts.
     /// `None` if it has left the room.
     pub fn offer(&self, frame: &Frame, messages: u32) -> Option<Offer> {

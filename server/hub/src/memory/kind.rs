@@ -20,11 +20,13 @@ pub enum MemoryKind {
     Presence,
     /// Messages that rooms keep.
     History,
+    /// Documents: their content, and what waits for it.
+    Documents,
 }
 
 impl MemoryKind {
     /// The number of kinds.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 
     /// Every kind, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
@@ -35,6 +37,7 @@ impl MemoryKind {
         Self::Sending,
         Self::Presence,
         Self::History,
+        Self::Documents,
     ];
 
     /// The kind as a word, for metrics and `/status`.
@@ -47,6 +50,7 @@ impl MemoryKind {
             Self::Sending => "sending",
             Self::Presence => "presence",
             Self::History => "history",
+            Self::Documents => "documents",
         }
     }
 }

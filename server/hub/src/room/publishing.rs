@@ -4,7 +4,7 @@
 //! and only then is the room locked: under the lock one pointer is pushed per member. Members that read too
 //! slowly are recorded and skipped; the room never waits for a member.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -93,7 +93,7 @@ impl Room {
     ) -> Option<Delivery> {
         let messages = bundle.messages();
         let receives = |number: usize, slot: &Slot| Some(number) != except && slot.reception.has_broadcasts();
-        self.send(bundle.into_frames(), messages, receives, outlets)
+        self.send(bundle.into_frames(), messages, (receives, |_: &Slot| {}), outlets)
     }
 
     /// Encodes `event` for each delivery group that has members, and for the observers behind `outlets`, and
@@ -103,11 +103,35 @@ impl Room {
         event: &impl EncodeByGroup,
         outlets: &dyn Outlets,
     ) -> Option<Delivery> {
+        self.publish_by_group_to(event, (|_: usize, _: &Slot| true, |_: &Slot| {}), outlets)
+    }
+
+    /// As [`publish_by_group`](Self::publish_by_group), to all but the member with the id `except`. Returns also the ids of the
+    /// members whose outbox was full.
+    pub(crate) fn publish_except(
+        &self,
+        event: &impl EncodeByGroup,
+        except: Option<u32>,
+        outlets: &dyn Outlets,
+    ) -> Option<(Delivery, Vec<u32>)> {
+        let missed_by = RefCell::new(Vec::new());
+        let receives = |_: usize, slot: &Slot| Some(slot.id) != except;
+        let missed = |slot: &Slot| missed_by.borrow_mut().push(slot.id);
+        let delivery = self.publish_by_group_to(event, (receives, missed), outlets)?;
+        Some((delivery, missed_by.into_inner()))
+    }
+
+    fn publish_by_group_to(
+        &self,
+        event: &impl EncodeByGroup,
+        (receives, missed): (impl Fn(usize, &Slot) -> bool, impl Fn(&Slot)),
+        outlets: &dyn Outlets,
+    ) -> Option<Delivery> {
         let relay = outlets.wants_frames().then_some((Group::DEFAULT, Dialect::RELAY));
         let receivers = self.receivers();
         let frames = FrameCache::encode_by_group(event, &self.key.topic, receivers.into_iter().chain(relay));
         let bundle = BundleFrames { frames, kept: None, single: Vec::new() };
-        self.send(bundle, 1, |_, _| true, Some(outlets))
+        self.send(bundle, 1, (receives, missed), Some(outlets))
     }
 
     /// The delivery groups that have members, with the members' dialects, sorted.
@@ -118,13 +142,13 @@ impl Room {
         by_default.map(|dialect| (Group::DEFAULT, dialect)).chain(members.groups.present()).collect()
     }
 
-    /// Keeps the messages that are to be kept, offers each member that `receives` them its frame, and reports them to
-    /// `outlets`. `None` if the room has been closed, and nothing was done.
+    /// Keeps the messages that are to be kept, offers each member that `receives` them its frame, calls `note_missed` for those
+    /// whose outbox is full, and reports them to `outlets`. `None` if the room has been closed, and nothing was done.
     fn send(
         &self,
         bundle: BundleFrames,
         messages: u32,
-        receives: impl Fn(usize, &Slot) -> bool,
+        (receives, note_missed): (impl Fn(usize, &Slot) -> bool, impl Fn(&Slot)),
         outlets: Option<&dyn Outlets>,
     ) -> Option<Delivery> {
         let BundleFrames { frames, kept, single } = bundle;
@@ -146,7 +170,10 @@ impl Room {
             wakers.wake();
             return (!was_closed.get()).then(|| Delivery { unrelayed, ..Delivery::default() });
         }
-        let missed = |slot: &mut Slot| slot.missed = slot.missed.saturating_add(messages);
+        let missed = |slot: &mut Slot| {
+            slot.missed = slot.missed.saturating_add(messages);
+            note_missed(slot);
+        };
         let fan_out =
             FanOut { frames: &frames, single: &single, is_kept: encode.is_some(), receives, missed };
         let (mut delivery, late) = self.fan_out(report, fan_out);
