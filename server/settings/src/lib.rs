@@ -20,6 +20,7 @@ mod check;
 mod cloudwatch;
 mod database;
 mod database_address;
+mod documents;
 pub mod file_access;
 mod history;
 mod limits;
@@ -60,6 +61,7 @@ pub use changes::Changes;
 pub use cloudwatch::CloudWatch;
 pub use database::{Database, SLOT_SUFFIX_BYTES_MAX, TenantDatabase};
 pub use database_address::DatabaseAddress;
+pub use documents::Documents;
 pub use history::History;
 pub use limits::Limits;
 pub use load::{EffectiveKey, Loaded, Sources, environment, nearest};
@@ -115,6 +117,8 @@ pub struct Settings {
     pub database: Database,
     /// Changes of tables that clients subscribe to.
     pub changes: Changes,
+    /// Shared documents.
+    pub documents: Documents,
     /// The region of this node, and which nodes serve a tenant's region.
     pub regions: Regions,
     /// Tokens of operators, for status, metrics and administration.
