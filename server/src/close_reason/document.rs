@@ -13,6 +13,8 @@ const TEXT_BYTES_MAX: usize = 123;
 /// Why the server closes a connection that edits documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DocumentCloseReason {
+    /// A message cannot be read, or an update contradicts the document. Sent again, it would do so again.
+    Invalid,
     /// The client came without a token that is accepted.
     Unauthorized,
     /// The tenant, the room or the document is not for this client.
@@ -38,6 +40,7 @@ impl DocumentCloseReason {
     pub const fn code(self) -> u16 {
         match self {
             Self::Failed => 1011,
+            Self::Invalid => 4400,
             Self::Unauthorized => 4401,
             Self::Forbidden => 4403,
             Self::Deleted => 4404,
@@ -52,6 +55,7 @@ impl DocumentCloseReason {
     /// The reason sent with the code, where nothing more is known.
     pub const fn text(self) -> &'static str {
         match self {
+            Self::Invalid => "invalid message",
             Self::Unauthorized => "token is missing or not accepted",
             Self::Forbidden => "not allowed",
             Self::Deleted => "document was deleted",
