@@ -1,0 +1,138 @@
+//! One open document as connections reach it: its mailbox, and its place in the room.
+
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hub::{Group, MemoryKind, RoomKey};
+use parking_lot::Mutex;
+
+use super::Documents;
+use super::keys::RoutingKeys;
+use super::log::Log;
+use super::mailbox::{Batch, Mailbox, MailboxBounds, MemberMessage, Next, NotPut, Request, Saved};
+use super::member::{DocumentMember, MemberId};
+use super::parked::ParkedDocument;
+use crate::auth::DocumentAccess;
+use crate::store::DocumentName;
+use crate::tenants::Tenant;
+
+/// Requests that a task takes at once. What they change goes out as one update.
+const BATCH_MAX: usize = 1_024;
+
+/// Bytes that a waiting message takes beside its content.
+const MESSAGE_OVERHEAD: usize = 96;
+
+/// A document that is open.
+pub struct Document {
+    /// The room of its members.
+    pub(super) room: RoomKey,
+    /// What the store calls it.
+    pub(super) name: Arc<DocumentName>,
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) documents: Arc<Documents>,
+    pub(super) keys: RoutingKeys,
+    pub(super) log: Log,
+    mailbox: Mutex<Mailbox>,
+}
+
+/// A message cannot be taken now: the document cannot keep up, or the tenant has no memory for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the document is overloaded")]
+pub struct Overloaded;
+
+impl Document {
+    pub(super) fn new(
+        documents: &Arc<Documents>,
+        tenant: &Arc<Tenant>,
+        (room, name): (RoomKey, DocumentName),
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            room,
+            name: name.into(),
+            tenant: Arc::clone(tenant),
+            documents: Arc::clone(documents),
+            keys: RoutingKeys::default(),
+            log: Log::default(),
+            mailbox: Mutex::new(Mailbox::new()),
+        })
+    }
+
+    /// The group of members that use `key`.
+    pub(super) fn acquire_key(&self, key: Option<&Arc<str>>) -> Group {
+        key.map_or(Group::DEFAULT, |key| self.keys.acquire(key))
+    }
+
+    /// A connection opens it.
+    pub(super) fn join(self: &Arc<Self>, member: DocumentMember) -> Result<MemberId, NotPut> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = MemberId(NEXT.fetch_add(1, Ordering::Relaxed));
+        self.put(Request::Join(id, member)).map(|()| id)
+    }
+
+    pub(super) fn leave(self: &Arc<Self>, member: MemberId) {
+        // A closed document has no members.
+        let _closed = self.put(Request::Leave(member));
+    }
+
+    pub(super) fn set_access(self: &Arc<Self>, member: MemberId, access: DocumentAccess) {
+        let _closed = self.put(Request::Access(member, access));
+    }
+
+    pub(super) fn caught_up(self: &Arc<Self>, member: MemberId) {
+        let _closed = self.put(Request::CaughtUp(member));
+    }
+
+    pub(super) fn message(
+        self: &Arc<Self>,
+        member: MemberId,
+        message: MemberMessage,
+    ) -> Result<(), Overloaded> {
+        let memory = &self.tenant.memory;
+        let bytes = MESSAGE_OVERHEAD + message.bytes();
+        let Some(charge) = memory.try_charge(MemoryKind::Documents, bytes) else {
+            memory.count_refusal(MemoryKind::Documents);
+            return Err(Overloaded);
+        };
+        self.put(Request::Message(member, message, charge)).map_err(|_full| Overloaded)
+    }
+
+    fn put(self: &Arc<Self>, request: Request) -> Result<(), NotPut> {
+        let bounds = {
+            let settings = &self.documents.node.settings().documents;
+            let bytes = usize::try_from(settings.queue_bytes.as_u64()).unwrap_or(usize::MAX);
+            MailboxBounds { messages: settings.queue_messages.get() as usize, bytes }
+        };
+        let next = self.mailbox.lock().put(request, bounds)?;
+        self.proceed(next);
+        Ok(())
+    }
+
+    /// Its append has ended.
+    pub(super) fn saved(self: &Arc<Self>, saved: Saved) {
+        let next = self.mailbox.lock().put_saved(saved);
+        self.proceed(next);
+    }
+
+    fn proceed(self: &Arc<Self>, next: Next) {
+        match next {
+            Next::Start(parked) => super::start(self, parked),
+            Next::Wake(waker) => waker.into_iter().for_each(|waker| waker.wake()),
+        }
+    }
+
+    /// What waits for its task.
+    pub(super) fn take(&self) -> impl Future<Output = Batch> {
+        poll_fn(|cx| self.mailbox.lock().poll_take(BATCH_MAX, cx))
+    }
+
+    /// Ends its task until something is put in. Returns what was to be kept if something waits by now.
+    pub(super) fn park(&self, parked: Box<ParkedDocument>) -> Result<(), Box<ParkedDocument>> {
+        self.mailbox.lock().park(parked)
+    }
+
+    /// Ends it for good, if nothing waits.
+    pub(super) fn close(&self) -> bool {
+        self.mailbox.lock().close()
+    }
+}

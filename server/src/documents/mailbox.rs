@@ -1,0 +1,200 @@
+//! What waits for the task of a document.
+//!
+//! Bounded in bytes and in number: a document whose editors send faster than it can be changed refuses more. Joins, leaves and
+//! results are never refused; there are as many of them as connections.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::task::{Context, Poll, Waker};
+
+use hub::MemoryCharge;
+
+use super::MemberId;
+use super::member::DocumentMember;
+use super::parked::ParkedDocument;
+use crate::auth::DocumentAccess;
+use crate::store::StoreError;
+
+/// Something for the task of a document.
+pub(super) enum Request {
+    /// A connection opens the document.
+    Join(MemberId, DocumentMember),
+    /// A connection has closed it.
+    Leave(MemberId),
+    /// What a connection may do has changed.
+    Access(MemberId, DocumentAccess),
+    /// A connection has read what waited for it, after something did not fit.
+    CaughtUp(MemberId),
+    /// A message of a connection.
+    Message(MemberId, MemberMessage, MemoryCharge),
+}
+
+/// A message of a connection, checked by `wire::yjs`.
+#[derive(Debug)]
+pub enum MemberMessage {
+    /// It has this state vector, and asks for the rest.
+    Lacks(Box<[u8]>),
+    /// A change.
+    Update(Box<[u8]>),
+    /// What it has more than the server: the answer to a question of the server.
+    Answer(Box<[u8]>),
+    /// States of clients.
+    Awareness(Box<[u8]>),
+    /// It asks for all of them.
+    QueryAwareness,
+    /// A message for the other Hocuspocus clients.
+    Stateless(Box<str>),
+    /// It asks whether everything before this is stored (y-sweet).
+    Confirm(Box<[u8]>),
+}
+
+impl MemberMessage {
+    /// The bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Lacks(bytes)
+            | Self::Update(bytes)
+            | Self::Answer(bytes)
+            | Self::Awareness(bytes)
+            | Self::Confirm(bytes) => bytes.len(),
+            Self::Stateless(text) => text.len(),
+            Self::QueryAwareness => 0,
+        }
+    }
+}
+
+/// What became of an append.
+pub(super) type Saved = Result<(), StoreError>;
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MailboxBounds {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+/// What waits for the task, and whether there is one.
+pub(super) struct Mailbox {
+    requests: VecDeque<Request>,
+    messages: usize,
+    bytes: usize,
+    saved: Option<Saved>,
+    phase: Phase,
+}
+
+enum Phase {
+    /// No task runs; this is what it left.
+    Parked(Box<ParkedDocument>),
+    /// A task runs, and waits with this waker.
+    Running(Option<Waker>),
+    /// It is no longer in the table of open documents.
+    Closed,
+}
+
+/// Why something cannot be put into a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotPut {
+    /// Too much waits.
+    Full,
+    /// The document was closed meanwhile, and may be opened again.
+    Closed,
+}
+
+/// What a task takes out at once.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) requests: Vec<Request>,
+    pub(super) saved: Option<Saved>,
+}
+
+impl Mailbox {
+    pub(super) fn new() -> Self {
+        Self {
+            requests: VecDeque::new(),
+            messages: 0,
+            bytes: 0,
+            saved: None,
+            phase: Phase::Parked(Box::default()),
+        }
+    }
+
+    /// Puts a request in. Returns what a task is to be started with, if none runs, and else the waker of the one that does.
+    pub(super) fn put(&mut self, request: Request, bounds: MailboxBounds) -> Result<Next, NotPut> {
+        if matches!(self.phase, Phase::Closed) {
+            return Err(NotPut::Closed);
+        }
+        if let Request::Message(_, message, _) = &request {
+            let (messages, bytes) = (self.messages + 1, self.bytes + message.bytes());
+            // One of any size fits an empty one.
+            if self.messages > 0 && (messages > bounds.messages || bytes > bounds.bytes) {
+                return Err(NotPut::Full);
+            }
+            (self.messages, self.bytes) = (messages, bytes);
+        }
+        self.requests.push_back(request);
+        Ok(self.next())
+    }
+
+    /// An append has ended.
+    pub(super) fn put_saved(&mut self, saved: Saved) -> Next {
+        self.saved = Some(saved);
+        self.next()
+    }
+
+    fn next(&mut self) -> Next {
+        match mem::replace(&mut self.phase, Phase::Running(None)) {
+            Phase::Parked(parked) => Next::Start(parked),
+            Phase::Running(waker) => Next::Wake(waker),
+            Phase::Closed => {
+                self.phase = Phase::Closed;
+                Next::Wake(None)
+            }
+        }
+    }
+
+    /// Takes what waits, up to `max` requests.
+    pub(super) fn poll_take(&mut self, max: usize, cx: &mut Context<'_>) -> Poll<Batch> {
+        if self.requests.is_empty() && self.saved.is_none() {
+            self.phase = Phase::Running(Some(cx.waker().clone()));
+            return Poll::Pending;
+        }
+        let count = self.requests.len().min(max);
+        let requests: Vec<Request> = self.requests.drain(..count).collect();
+        if self.requests.is_empty() {
+            self.requests.shrink_to(8);
+        }
+        for request in &requests {
+            if let Request::Message(_, message, _) = request {
+                self.messages -= 1;
+                self.bytes -= message.bytes();
+            }
+        }
+        Poll::Ready(Batch { requests, saved: self.saved.take() })
+    }
+
+    /// Ends the task, if nothing waits for it. Else returns what it wanted to leave.
+    pub(super) fn park(&mut self, parked: Box<ParkedDocument>) -> Result<(), Box<ParkedDocument>> {
+        if !self.requests.is_empty() || self.saved.is_some() {
+            return Err(parked);
+        }
+        self.phase = Phase::Parked(parked);
+        Ok(())
+    }
+
+    /// Ends the task for good, if nothing waits for it.
+    pub(super) fn close(&mut self) -> bool {
+        let is_empty = self.requests.is_empty() && self.saved.is_none();
+        if is_empty {
+            self.phase = Phase::Closed;
+        }
+        is_empty
+    }
+}
+
+/// What is to be done after something was put in.
+pub(super) enum Next {
+    /// A task is to be started.
+    Start(Box<ParkedDocument>),
+    /// The task is to be woken, if it waits.
+    Wake(Option<Waker>),
+}

@@ -1,0 +1,102 @@
+//! A connection that has a document open, and how it is spoken to.
+
+use std::sync::Arc;
+
+use hub::{Backlog, Frame, Outbox, Recipient, RoomMember};
+use wire::hocuspocus::{self, HocuspocusMessage};
+use wire::y_websocket::YWebsocketMessage;
+use wire::yjs::SyncMessage;
+
+use super::event::DocumentEvent;
+use crate::auth::DocumentAccess;
+use crate::close_reason::DocumentCloseReason;
+
+/// A connection that has a document open, among all of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MemberId(pub(super) u64);
+
+/// A connection that has a document open.
+pub struct DocumentMember {
+    /// Its place in the room of the document.
+    pub recipient: Recipient,
+    /// What it may do.
+    pub access: DocumentAccess,
+    /// The protocol that it speaks.
+    pub protocol: MemberProtocol,
+    /// The user, for the log of the document.
+    pub user: Option<Arc<str>>,
+}
+
+/// What a protocol has beside updates and awareness.
+pub enum MemberProtocol {
+    /// One document per connection. Nothing is acknowledged, unless by sending an update back once it is stored.
+    YWebsocket {
+        /// To close the connection.
+        outbox: Arc<Outbox>,
+    },
+    /// Many documents per connection, and each update is acknowledged.
+    Hocuspocus {
+        /// How the client names the document.
+        key: Arc<str>,
+    },
+}
+
+impl DocumentMember {
+    /// Its place among the members of the room.
+    pub(super) fn place(&self) -> RoomMember {
+        self.recipient.member()
+    }
+
+    /// Whether it reads more slowly than it is written to.
+    pub(super) fn is_backlogged(&self) -> bool {
+        self.recipient.backlog() != Backlog::None
+    }
+
+    /// Sends it an event as it is sent to all.
+    pub(super) fn send(&self, event: &DocumentEvent<'_>) {
+        self.recipient.reply(&match &self.protocol {
+            MemberProtocol::YWebsocket { .. } => match event.for_y_websocket() {
+                Some(frame) => frame,
+                None => return,
+            },
+            MemberProtocol::Hocuspocus { key } => event.for_hocuspocus(key),
+        });
+    }
+
+    /// Sends a part of the synchronisation.
+    pub(super) fn synchronise(&self, message: SyncMessage<'_>) {
+        self.recipient.reply(&self.encode_sync(message));
+    }
+
+    fn encode_sync(&self, message: SyncMessage<'_>) -> Frame {
+        match &self.protocol {
+            MemberProtocol::YWebsocket { .. } => YWebsocketMessage::Sync(message).encode(),
+            MemberProtocol::Hocuspocus { key } => HocuspocusMessage::Sync(message).encode(key),
+        }
+    }
+
+    /// Acknowledges `count` updates of a Hocuspocus client.
+    pub(super) fn acknowledge(&self, count: u32, applied: hocuspocus::Applied) {
+        if let MemberProtocol::Hocuspocus { key } = &self.protocol {
+            let frame = HocuspocusMessage::SyncStatus(applied).encode(key);
+            (0..count).for_each(|_| self.recipient.reply(&frame));
+        }
+    }
+
+    /// Answers that what y-sweet's clients have sent before `payload` is stored.
+    pub(super) fn confirm(&self, payload: &[u8]) {
+        if let MemberProtocol::YWebsocket { .. } = &self.protocol {
+            self.recipient.reply(&YWebsocketMessage::SyncStatus(payload).encode());
+        }
+    }
+
+    /// Ends the use of the document by this connection.
+    pub(super) fn fail(&self, reason: DocumentCloseReason) {
+        match &self.protocol {
+            MemberProtocol::YWebsocket { outbox } => outbox.disconnect(reason.into()),
+            MemberProtocol::Hocuspocus { key } => {
+                self.recipient.reply(&HocuspocusMessage::PermissionDenied(reason.text()).encode(key));
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A document as one connection has it open. Dropping it closes it.
+
+use std::sync::Arc;
+
+use hub::{Dialect, Frame, Member, Membership, Outbox, Receives};
+
+use super::{Document, DocumentMember, Documents, MemberId, MemberMessage, MemberProtocol, Overloaded};
+use crate::auth::DocumentAccess;
+use crate::tenants::Tenant;
+
+/// A document that a connection has open.
+pub struct OpenDocument {
+    document: Arc<Document>,
+    membership: Membership,
+    id: MemberId,
+    key: Option<Arc<str>>,
+}
+
+/// Who opens a document.
+pub struct Opening<'a> {
+    /// The tenant of the connection.
+    pub tenant: &'a Arc<Tenant>,
+    /// The room.
+    pub room: &'a str,
+    /// The document in it.
+    pub doc: &'a str,
+    /// What is sent to the connection.
+    pub outbox: &'a Arc<Outbox>,
+    /// How events are encoded for it.
+    pub dialect: Dialect,
+    /// How the client names the document, if its protocol has names.
+    pub key: Option<Arc<str>>,
+    /// What it may do.
+    pub access: DocumentAccess,
+    /// The user.
+    pub user: Option<Arc<str>>,
+}
+
+impl Documents {
+    /// Opens a document for a connection, whose first frame of it is `reply`.
+    pub fn open(self: &Arc<Self>, opening: &Opening<'_>, reply: &Frame) -> OpenDocument {
+        loop {
+            let document = self.document(opening.tenant, opening.room, opening.doc);
+            let group = document.acquire_key(opening.key.as_ref());
+            let member = Member {
+                outbox: Arc::clone(opening.outbox),
+                dialect: opening.dialect,
+                group,
+                receives: Receives::Everything,
+            };
+            let membership = self.node.hub.join(document.room.clone(), member, reply);
+            let protocol = match &opening.key {
+                Some(key) => MemberProtocol::Hocuspocus { key: Arc::clone(key) },
+                None => MemberProtocol::YWebsocket { outbox: Arc::clone(opening.outbox) },
+            };
+            let (access, user) = (opening.access, opening.user.clone());
+            let member = DocumentMember { recipient: membership.recipient(), access, protocol, user };
+            match document.join(member) {
+                Ok(id) => return OpenDocument { document, membership, id, key: opening.key.clone() },
+                // It was closed since it was found. The next one is another.
+                Err(_closed) => opening.key.iter().for_each(|key| document.keys.release(key)),
+            }
+        }
+    }
+}
+
+impl OpenDocument {
+    /// Hands a message of the client over.
+    ///
+    /// # Errors
+    /// When too much waits for the document. The message is lost, so the connection has to synchronise again.
+    pub fn message(&self, message: MemberMessage) -> Result<(), Overloaded> {
+        self.document.message(self.id, message)
+    }
+
+    /// Changes what the connection may do.
+    pub fn set_access(&self, access: DocumentAccess) {
+        self.document.set_access(self.id, access);
+    }
+
+    /// The connection has read everything: sends what did not fit before.
+    pub fn caught_up(&self) {
+        if self.membership.take_missed().broadcasts > 0 {
+            self.document.caught_up(self.id);
+        }
+    }
+}
+
+impl Drop for OpenDocument {
+    fn drop(&mut self) {
+        self.document.leave(self.id);
+        self.key.iter().for_each(|key| self.document.keys.release(key));
+    }
+}

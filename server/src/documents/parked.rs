@@ -1,0 +1,15 @@
+//! What is left of a document while no task runs: its members, and what they show.
+
+use std::collections::HashMap;
+
+use super::awareness::Awareness;
+use super::member::{DocumentMember, MemberId};
+
+/// What is left of a document while no task runs.
+#[derive(Default)]
+pub(super) struct ParkedDocument {
+    pub(super) members: HashMap<MemberId, DocumentMember>,
+    pub(super) awareness: Awareness,
+    /// What each member has that has missed an update since, as a state vector.
+    pub(super) missed: HashMap<MemberId, Box<[u8]>>,
+}
