@@ -1,0 +1,160 @@
+//! Changes of the content: applied together, sent to the members as one, and answered once they are saved.
+
+use bytes::Bytes;
+use wire::hocuspocus::Applied as Acknowledgement;
+use wire::yjs::DocumentUpdate;
+
+use super::content::{Applied, Inapplicable};
+use super::event::DocumentEvent;
+use super::member::{MemberId, MemberProtocol};
+use super::task::DocumentTask;
+use super::unsaved::Waiting;
+use crate::auth::DocumentAccess;
+use crate::close_reason::DocumentCloseReason;
+
+/// An update of a member.
+pub(super) struct Change {
+    pub(super) member: MemberId,
+    pub(super) update: Box<[u8]>,
+    /// Whether it answers what the client has more, which may be nothing.
+    pub(super) is_answer: bool,
+}
+
+impl DocumentTask {
+    /// Applies changes: all together, or each alone if one of them cannot be applied.
+    pub(super) async fn change(&mut self, changes: Vec<Change>) {
+        let changes = self.permitted(changes);
+        if changes.is_empty() {
+            return;
+        }
+        if let Some(reason) = self.refusal(changes.iter().map(|change| change.update.len()).sum()) {
+            return self.refuse(&changes, reason);
+        }
+        if self.apply(&changes).await.is_ok() {
+            return;
+        }
+        for change in changes {
+            // What yrs has begun and not finished is not used any more.
+            self.content = None;
+            if let Err(reason) = self.load().await {
+                return self.fail(vec![change.member], reason);
+            }
+            let member = change.member;
+            if self.apply(&[change]).await.is_err() {
+                self.content = None;
+                self.fail(vec![member], DocumentCloseReason::Invalid);
+            }
+        }
+    }
+
+    /// Why no change is accepted at the moment, whoever sends it.
+    fn refusal(&mut self, bytes: usize) -> Option<DocumentCloseReason> {
+        let (max_bytes, max_unsaved) = {
+            let settings = &self.document.documents.node.settings().documents;
+            (settings.max_bytes.as_u64(), settings.max_unsaved_bytes.as_u64())
+        };
+        let size = self.content.as_mut().map_or(0, |loaded| loaded.content.size_if_near(max_bytes, bytes));
+        if size as u64 + bytes as u64 > max_bytes {
+            return Some(DocumentCloseReason::TooLarge);
+        }
+        let unsaved = (self.unsaved.bytes() + bytes) as u64;
+        // Not for good: it is the store that does not answer.
+        (unsaved > max_unsaved).then_some(DocumentCloseReason::RateLimited)
+    }
+
+    /// The changes of those who may write. The others are answered.
+    fn permitted(&self, changes: Vec<Change>) -> Vec<Change> {
+        let mut permitted = Vec::with_capacity(changes.len());
+        for change in changes {
+            let Some(member) = self.parked.members.get(&change.member) else { continue };
+            match member.access {
+                DocumentAccess::Write => permitted.push(change),
+                DocumentAccess::Read => {
+                    let is_known = change.is_answer && self.contains(&change.update);
+                    let applied = if is_known { Acknowledgement::Yes } else { Acknowledgement::No };
+                    member.acknowledge(1, applied);
+                }
+            }
+        }
+        permitted
+    }
+
+    /// Refuses changes: Hocuspocus clients by an answer, the connections of others end.
+    fn refuse(&mut self, changes: &[Change], reason: DocumentCloseReason) {
+        for change in changes {
+            let Some(member) = self.parked.members.get(&change.member) else { continue };
+            match member.protocol {
+                MemberProtocol::Hocuspocus { .. } => member.acknowledge(1, Acknowledgement::No),
+                MemberProtocol::YWebsocket { .. } => self.fail(vec![change.member], reason),
+            }
+        }
+    }
+
+    /// Whether there is nothing new in an update.
+    fn contains(&self, update: &[u8]) -> bool {
+        let content = self.content.as_ref();
+        content
+            .zip(DocumentUpdate::decode(update).ok())
+            .is_some_and(|(it, update)| it.content.contains(&update))
+    }
+
+    /// Applies changes as one, and publishes what is new in them.
+    async fn apply(&mut self, changes: &[Change]) -> Result<(), Inapplicable> {
+        let Some(loaded) = self.content.take() else { return Err(Inapplicable) };
+        let bytes = changes.iter().map(|change| change.update.len()).sum();
+        let updates: Vec<Bytes> =
+            changes.iter().map(|change| Bytes::copy_from_slice(&change.update)).collect();
+        let (offload, party) = (&self.document.documents.node.offload, self.document.tenant.memory.party());
+        let work = move || {
+            let mut loaded = loaded;
+            let applied = loaded.content.apply(updates.iter().map(|update| &**update));
+            (loaded, applied)
+        };
+        let (mut loaded, applied) = offload.run(party, bytes, work).await;
+        let applied = applied?;
+        loaded.recharge();
+        self.content = Some(loaded);
+        if let Applied::Update(update) = applied {
+            self.publish_update(changes, update.into());
+        }
+        self.await_saving(changes);
+        Ok(())
+    }
+
+    /// Sends an update to all, and queues it for the store.
+    fn publish_update(&mut self, changes: &[Change], update: Bytes) {
+        let first = changes.first().map(|change| change.member);
+        // One that has sent it all alone has it.
+        let sender = first.filter(|first| changes.iter().all(|change| change.member == *first));
+        let user = sender.and_then(|sender| self.parked.members.get(&sender)).and_then(|it| it.user.clone());
+        self.publish(DocumentEvent::Update(&update), sender);
+        self.unsaved.add(&self.document.name, update.clone(), user);
+        if self.document.documents.node.settings().documents.y_websocket_echo {
+            self.await_echo(changes, update);
+        }
+    }
+
+    /// Sends an update back to those of its senders who know no other acknowledgement, once it is saved.
+    fn await_echo(&mut self, changes: &[Change], update: Bytes) {
+        let mut senders: Vec<MemberId> = changes.iter().map(|change| change.member).collect();
+        senders.dedup();
+        let knows_no_other = |id: &MemberId| {
+            let member = self.parked.members.get(id);
+            member.is_some_and(|member| matches!(member.protocol, MemberProtocol::YWebsocket { .. }))
+        };
+        senders.retain(knows_no_other);
+        let saved = self.unsaved.wait(Waiting::Echo(senders, update));
+        saved.into_iter().for_each(|waiting| self.answer_waiting(waiting));
+    }
+
+    /// Acknowledges the changes once they are saved.
+    fn await_saving(&mut self, changes: &[Change]) {
+        for change in changes {
+            let member = self.parked.members.get(&change.member);
+            if member.is_some_and(|member| matches!(member.protocol, MemberProtocol::Hocuspocus { .. })) {
+                let saved = self.unsaved.wait(Waiting::Updates(change.member, 1));
+                saved.into_iter().for_each(|waiting| self.answer_waiting(waiting));
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The task of an open document: takes what its connections have sent, until nobody has used it for a while.
+//!
+//! The task alone has the content. Without use the content leaves the memory, then the task ends; what is left waits in the mailbox
+//! for the next message.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::compaction;
+use super::document::Document;
+use super::loading::LoadedContent;
+use super::member::MemberId;
+use super::parked::ParkedDocument;
+use super::unsaved::Unsaved;
+use crate::node::LifecyclePhase;
+
+/// How often states of clients are looked at that may be over.
+const AWARENESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether those have read who are owed an answer.
+const DEFERRED_INTERVAL: Duration = Duration::from_millis(50);
+
+/// When an append is tried again that the store has refused.
+pub(super) const REFUSED_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A document while its task runs.
+pub(super) struct DocumentTask {
+    pub(super) document: Arc<Document>,
+    pub(super) parked: Box<ParkedDocument>,
+    pub(super) content: Option<LoadedContent>,
+    pub(super) unsaved: Unsaved,
+    /// What members have who have asked for the rest while they read slowly.
+    pub(super) deferred: HashMap<MemberId, Box<[u8]>>,
+    /// When an append is tried again that was refused.
+    pub(super) retry_at: Option<Instant>,
+    used_at: Instant,
+    awareness_at: Instant,
+}
+
+/// Handles what is put into the mailbox of `document`.
+pub(super) async fn run(document: Arc<Document>, parked: Box<ParkedDocument>) {
+    let unsaved = Unsaved::new(&document.tenant.memory);
+    let now = Instant::now();
+    let (used_at, awareness_at) = (now, now + AWARENESS_INTERVAL);
+    let mut task = DocumentTask {
+        document,
+        parked,
+        content: None,
+        unsaved,
+        deferred: HashMap::new(),
+        retry_at: None,
+        used_at,
+        awareness_at,
+    };
+    let stopping = task.document.documents.node.lifecycle.token(LifecyclePhase::Stopping);
+    let mut goes_on = true;
+    while goes_on {
+        let document = Arc::clone(&task.document);
+        let batch = tokio::select! {
+            biased;
+            batch = document.take() => Some(batch),
+            () = sleep_until(task.deadline()) => None,
+            // Nothing is waited for any more but what has to be saved.
+            () = stopping.cancelled(), if task.unsaved.is_empty() => None,
+        };
+        match batch {
+            Some(batch) => {
+                task.used_at = Instant::now();
+                task.turn(batch).await;
+            }
+            None => goes_on = task.rest(stopping.is_cancelled()),
+        }
+    }
+}
+
+impl DocumentTask {
+    /// When something is due at the latest.
+    fn deadline(&self) -> Instant {
+        let now = Instant::now();
+        let unload = self.used_at + self.document.documents.node.settings().documents.unload_after;
+        let awareness = (!self.parked.awareness.is_empty()).then_some(self.awareness_at);
+        let deferred = (!self.deferred.is_empty()).then(|| now + DEFERRED_INTERVAL);
+        let is_resting = self.content.is_none() && self.unsaved.is_empty();
+        // What is not saved is waited for, not looked at: its end is put into the mailbox.
+        let unload = if self.unsaved.is_empty() { unload } else { now + REFUSED_INTERVAL };
+        let rest = if is_resting && self.deferred.is_empty() && awareness.is_none() { now } else { unload };
+        [awareness, deferred, self.retry_at].into_iter().flatten().fold(rest, Instant::min)
+    }
+
+    /// Does what is due. Returns whether the task goes on.
+    fn rest(&mut self, is_stopping: bool) -> bool {
+        let now = Instant::now();
+        if now >= self.awareness_at {
+            self.awareness_at = now + AWARENESS_INTERVAL;
+            let removed = self.parked.awareness.expire(now.into_std());
+            self.publish_awareness(removed);
+        }
+        self.answer_deferred();
+        if self.retry_at.is_some_and(|at| now >= at) {
+            self.retry_at = None;
+            self.submit();
+        }
+        let unload_after = self.document.documents.node.settings().documents.unload_after;
+        let is_unused = is_stopping || now >= self.used_at + unload_after;
+        if !is_unused || !self.unsaved.is_empty() {
+            return true;
+        }
+        if self.content.take().is_some() {
+            compaction::compact(&self.document);
+        }
+        let is_idle = self.deferred.is_empty() && self.parked.awareness.is_empty();
+        !((is_idle || is_stopping) && self.end())
+    }
+
+    /// Ends the task, if nothing waits for it.
+    fn end(&mut self) -> bool {
+        if self.parked.members.is_empty() {
+            return self.document.documents.close(&self.document);
+        }
+        let parked = std::mem::take(&mut self.parked);
+        self.document.park(parked).map_err(|parked| self.parked = parked).is_ok()
+    }
+}

@@ -1,0 +1,147 @@
+//! What the task of a document does with what was in its mailbox: applies all changes as one, sends them to the members, and has
+//! them saved.
+
+use std::time::Instant;
+
+use tracing::warn;
+
+use super::awareness::SentState;
+use super::changing::Change;
+use super::compaction;
+use super::event::DocumentEvent;
+use super::loading;
+use super::mailbox::{Batch, MemberMessage, Request};
+use super::member::MemberId;
+use super::task::DocumentTask;
+use super::unsaved::Waiting;
+use crate::close_reason::DocumentCloseReason;
+
+/// What a batch asks for that needs the content.
+#[derive(Default)]
+pub(super) struct Turn {
+    pub(super) joined: Vec<MemberId>,
+    pub(super) lacking: Vec<(MemberId, Box<[u8]>)>,
+    pub(super) caught_up: Vec<MemberId>,
+    changes: Vec<Change>,
+    confirmations: Vec<(MemberId, Box<[u8]>)>,
+}
+
+impl Turn {
+    /// Whose requests they are.
+    fn members(&self) -> impl Iterator<Item = MemberId> {
+        let changes = self.changes.iter().map(|change| change.member);
+        let lacking = self.lacking.iter().map(|(member, _)| *member);
+        self.joined.iter().copied().chain(changes).chain(lacking).chain(self.caught_up.iter().copied())
+    }
+}
+
+impl DocumentTask {
+    /// Handles all that was taken out of the mailbox.
+    pub(super) async fn turn(&mut self, batch: Batch) {
+        if let Some(saved) = batch.saved {
+            self.note_saved(saved);
+        }
+        let (mut turn, mut states) = (Turn::default(), Vec::new());
+        for request in batch.requests {
+            self.sort(request, &mut turn, &mut states);
+        }
+        self.publish_awareness(states);
+        if turn.members().next().is_some() {
+            match self.load().await {
+                Ok(()) => {
+                    self.change(std::mem::take(&mut turn.changes)).await;
+                    self.answer(&turn);
+                }
+                Err(reason) => self.fail(turn.members().collect(), reason),
+            }
+        }
+        for (member, payload) in turn.confirmations {
+            let confirmed = self.unsaved.wait(Waiting::Confirm(member, payload));
+            confirmed.into_iter().for_each(|waiting| self.answer_waiting(waiting));
+        }
+        self.submit();
+    }
+
+    fn sort(&mut self, request: Request, turn: &mut Turn, states: &mut Vec<SentState>) {
+        match request {
+            Request::Join(id, member) => {
+                self.parked.members.insert(id, member);
+                turn.joined.push(id);
+            }
+            Request::Leave(id) => {
+                self.parked.members.remove(&id);
+                self.parked.missed.remove(&id);
+                self.deferred.remove(&id);
+                states.extend(self.parked.awareness.remove_member(id, Instant::now()));
+            }
+            Request::Access(id, access) => {
+                self.parked.members.entry(id).and_modify(|member| member.access = access);
+            }
+            Request::CaughtUp(id) => turn.caught_up.push(id),
+            Request::Message(id, message, _charge) if self.parked.members.contains_key(&id) => {
+                self.sort_message(id, message, turn, states);
+            }
+            // It has left, or was refused what it asked for.
+            Request::Message(..) => {}
+        }
+    }
+
+    fn sort_message(
+        &mut self,
+        member: MemberId,
+        message: MemberMessage,
+        turn: &mut Turn,
+        states: &mut Vec<SentState>,
+    ) {
+        match message {
+            MemberMessage::Lacks(state_vector) => {
+                // One that asks twice at once is answered once.
+                turn.lacking.retain(|(asking, _)| *asking != member);
+                turn.lacking.push((member, state_vector));
+            }
+            MemberMessage::Update(update) => turn.changes.push(Change { member, update, is_answer: false }),
+            MemberMessage::Answer(update) => turn.changes.push(Change { member, update, is_answer: true }),
+            MemberMessage::Awareness(update) => states.extend(self.receive_states(member, &update)),
+            MemberMessage::QueryAwareness => self.send_states(member),
+            MemberMessage::Stateless(payload) => {
+                self.publish(DocumentEvent::Stateless(&payload), Some(member))
+            }
+            MemberMessage::Confirm(payload) => turn.confirmations.push((member, payload)),
+        }
+    }
+
+    /// Loads the content, if it is not there, with what is not saved yet.
+    pub(super) async fn load(&mut self) -> Result<(), DocumentCloseReason> {
+        if self.content.is_some() {
+            return Ok(());
+        }
+        let unsaved = self.unsaved.updates().map(<[u8]>::to_vec).collect();
+        match loading::load(&self.document, unsaved).await {
+            Ok((content, size)) => {
+                self.document.log.set(size);
+                self.content = Some(content);
+                compaction::compact_if_long(&self.document);
+                Ok(())
+            }
+            Err(error) => {
+                warn!(
+                    tenant = &*self.document.tenant.id,
+                    document = &*self.document.room.topic,
+                    "A document cannot be loaded: {error}"
+                );
+                Err(DocumentCloseReason::Failed)
+            }
+        }
+    }
+
+    /// Ends the use of the document by some of its members.
+    pub(super) fn fail(&mut self, members: Vec<MemberId>, reason: DocumentCloseReason) {
+        for id in members {
+            if let Some(member) = self.parked.members.remove(&id) {
+                member.fail(reason);
+                let states = self.parked.awareness.remove_member(id, Instant::now());
+                self.publish_awareness(states);
+            }
+        }
+    }
+}
