@@ -1,0 +1,51 @@
+//! Replaces the log of a document by its state. Done beside the task of the document, from what is stored: so any node may do it,
+//! and nothing that only this one has in memory can be lost by it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::FutureExt;
+use tracing::warn;
+
+use super::document::Document;
+use super::loading::content_of;
+use crate::store::{MergeDocument, MergeRefused};
+
+/// Compacts a log that is long.
+pub(super) fn compact_if_long(document: &Arc<Document>) {
+    if document.log.is_long(&document.documents.node.settings().documents) {
+        compact(document);
+    }
+}
+
+/// Compacts a log, unless it is empty or that is being done.
+pub(super) fn compact(document: &Arc<Document>) {
+    if document.log.is_empty() || document.log.is_compacting.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let document = Arc::clone(document);
+    document.documents.tasks.clone().spawn(async move {
+        let documents = &document.documents;
+        // Never closed.
+        let _permit = documents.compactions.acquire().await;
+        // What is appended from here on may be among what is replaced, and is then counted once more the next time.
+        let size = document.log.size();
+        let (offload, party) = (Arc::clone(&documents.node.offload), document.tenant.memory.party());
+        let merge: MergeDocument = Box::new(move |stored| {
+            let merged = move || {
+                let content = content_of(&stored, &[]).map_err(|error| MergeRefused(error.to_string()))?;
+                Ok(content.encoded())
+            };
+            async move { offload.run_beside(party, merged).await }.boxed()
+        });
+        match documents.store.compact(&document.name, merge).await {
+            Ok(_) => document.log.subtract(size),
+            Err(error) => warn!(
+                tenant = &*document.tenant.id,
+                document = &*document.room.topic,
+                "The log of a document cannot be compacted, and stays: {error}"
+            ),
+        }
+        document.log.is_compacting.store(false, Ordering::Relaxed);
+    });
+}

@@ -1,0 +1,83 @@
+//! Reads a document from the store. What cannot be read is an error for those who open it, and never an empty document.
+
+use std::sync::Arc;
+
+use hub::{MemoryCharge, MemoryKind};
+use tokio::time::timeout;
+
+use super::content::Content;
+use super::document::Document;
+use super::log::LogSize;
+use crate::store::{StoreError, StoredDocument};
+use crate::workers::Offload;
+
+/// Bytes of memory for each byte of an encoded document, about.
+const MEMORY_FACTOR: usize = 4;
+
+/// A document in memory, and what it is charged.
+pub(super) struct LoadedContent {
+    pub(super) content: Content,
+    pub(super) charge: MemoryCharge,
+}
+
+/// Why a document cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    /// The store does not return it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store does not answer in time.
+    #[error("the store does not answer in time")]
+    Late,
+    /// What is stored is not a document.
+    #[error("what is stored is not a Yjs document")]
+    Damaged,
+    /// The tenant has no memory for it.
+    #[error("there is no memory for it")]
+    OutOfMemory,
+}
+
+impl LoadedContent {
+    /// The memory that it takes may have changed.
+    pub(super) fn recharge(&mut self) {
+        self.charge.resize(self.content.bytes() * MEMORY_FACTOR);
+    }
+}
+
+/// Loads the document, and applies `unsaved` updates to it.
+pub(super) async fn load(
+    document: &Arc<Document>,
+    unsaved: Vec<Vec<u8>>,
+) -> Result<(LoadedContent, LogSize), LoadError> {
+    let documents = &document.documents;
+    let wait = documents.node.settings().documents.load_timeout;
+    let stored =
+        timeout(wait, documents.store.document(&document.name)).await.map_err(|_late| LoadError::Late)??;
+    let stored = stored.unwrap_or_default();
+    let size = LogSize {
+        updates: stored.updates.len(),
+        bytes: stored.updates.iter().map(|stored| stored.update.len()).sum(),
+    };
+    let bytes = size.bytes + stored.state.as_ref().map_or(0, Vec::len);
+    let memory = &document.tenant.memory;
+    let Some(charge) = memory.try_charge(MemoryKind::Documents, bytes * MEMORY_FACTOR) else {
+        memory.count_refusal(MemoryKind::Documents);
+        return Err(LoadError::OutOfMemory);
+    };
+    let offload: &Arc<Offload> = &documents.node.offload;
+    let content = offload.run(memory.party(), bytes, move || content_of(&stored, &unsaved)).await?;
+    Ok((LoadedContent { content, charge }, size))
+}
+
+/// The content of what is stored, and of `unsaved` updates.
+pub(super) fn content_of(stored: &StoredDocument, unsaved: &[Vec<u8>]) -> Result<Content, LoadError> {
+    let state = stored.state.iter().map(|state| &**state);
+    let updates = stored.updates.iter().map(|stored| &*stored.update);
+    let all: Vec<&[u8]> = state.chain(updates).chain(unsaved.iter().map(|update| &**update)).collect();
+    // What others wrote into the tables was not walked yet.
+    let is_update = |update: &&[u8]| wire::yjs::DocumentUpdate::decode(update).is_ok();
+    if !all.iter().all(is_update) {
+        return Err(LoadError::Damaged);
+    }
+    Content::load(all).map_err(|_inapplicable| LoadError::Damaged)
+}

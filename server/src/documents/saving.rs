@@ -1,0 +1,69 @@
+//! Appends of a document, and the answers to those who wait for them.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::warn;
+use wire::hocuspocus::Applied as Acknowledgement;
+
+use super::appends::Append;
+use super::compaction;
+use super::event::DocumentEvent;
+use super::log::LogSize;
+use super::mailbox::Saved;
+use super::task::{DocumentTask, REFUSED_INTERVAL};
+use super::unsaved::Waiting;
+use crate::store::StoreError;
+
+impl DocumentTask {
+    /// Begins to append what is not saved, unless that is being done.
+    pub(super) fn submit(&mut self) {
+        if self.retry_at.is_some() {
+            return;
+        }
+        if let Some(updates) = self.unsaved.begin() {
+            let document = Arc::clone(&self.document);
+            self.document.documents.appends.put(Append { document, updates });
+        }
+    }
+
+    pub(super) fn note_saved(&mut self, saved: Saved) {
+        match saved {
+            Ok(()) => {
+                let (updates, bytes, waiting) = self.unsaved.succeeded();
+                self.document.log.add(LogSize { updates, bytes });
+                waiting.into_iter().for_each(|waiting| self.answer_waiting(waiting));
+                compaction::compact_if_long(&self.document);
+            }
+            Err(error) => {
+                self.note_refused(&error);
+                self.unsaved.failed();
+                self.retry_at = Some(Instant::now() + REFUSED_INTERVAL);
+            }
+        }
+    }
+
+    fn note_refused(&self, error: &StoreError) {
+        warn!(
+            tenant = &*self.document.tenant.id,
+            document = &*self.document.room.topic,
+            "Updates of a document cannot be saved, and are not acknowledged until they are: {error}"
+        );
+    }
+
+    pub(super) fn answer_waiting(&self, waiting: Waiting) {
+        let member = |id| self.parked.members.get(&id);
+        match waiting {
+            Waiting::Updates(id, count) => {
+                member(id).into_iter().for_each(|member| member.acknowledge(count, Acknowledgement::Yes));
+            }
+            Waiting::Confirm(id, payload) => {
+                member(id).into_iter().for_each(|member| member.confirm(&payload));
+            }
+            Waiting::Echo(ids, update) => {
+                let members = ids.into_iter().filter_map(member);
+                members.for_each(|member| member.send(&DocumentEvent::Update(&update)));
+            }
+        }
+    }
+}

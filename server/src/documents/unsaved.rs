@@ -1,0 +1,104 @@
+//! The updates of a document that are not in the store yet, and who waits for that.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hub::{MemoryCharge, MemoryKind, TenantMemory};
+
+use super::MemberId;
+use crate::store::{DocumentName, DocumentUpdate};
+
+/// Somebody who is answered once everything before is stored.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// So many updates of a member are acknowledged.
+    Updates(MemberId, u32),
+    /// The question of a member is answered with the same bytes.
+    Confirm(MemberId, Box<[u8]>),
+    /// An update is sent back to those who have sent it.
+    Echo(Vec<MemberId>, Bytes),
+}
+
+/// Updates on their way to the store.
+#[derive(Debug)]
+pub(super) struct Unsaved {
+    /// Those of the append that is under way.
+    appending: Part,
+    /// Those that came since.
+    next: Part,
+    is_appending: bool,
+    charge: MemoryCharge,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    updates: Vec<DocumentUpdate>,
+    waiting: Vec<Waiting>,
+    bytes: usize,
+}
+
+impl Unsaved {
+    pub(super) fn new(memory: &Arc<TenantMemory>) -> Self {
+        let charge = memory.charge(MemoryKind::Documents, 0);
+        Self { appending: Part::default(), next: Part::default(), is_appending: false, charge }
+    }
+
+    /// The bytes of the updates.
+    pub(super) fn bytes(&self) -> usize {
+        self.appending.bytes + self.next.bytes
+    }
+
+    /// Whether nothing is on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.is_appending && self.next.updates.is_empty()
+    }
+
+    /// The updates in their order, for content that is loaded without them.
+    pub(super) fn updates(&self) -> impl Iterator<Item = &[u8]> {
+        self.appending.updates.iter().chain(&self.next.updates).map(|update| &*update.update)
+    }
+
+    /// Adds an update.
+    pub(super) fn add(&mut self, document: &Arc<DocumentName>, update: Bytes, user: Option<Arc<str>>) {
+        self.next.bytes += update.len();
+        self.next.updates.push(DocumentUpdate { document: Arc::clone(document), update, user });
+        self.charge.resize(self.bytes());
+    }
+
+    /// Answers `waiting` once everything that was added so far is stored. Returns it if that is so already.
+    pub(super) fn wait(&mut self, waiting: Waiting) -> Option<Waiting> {
+        if self.is_empty() {
+            return Some(waiting);
+        }
+        let part = if self.next.updates.is_empty() { &mut self.appending } else { &mut self.next };
+        part.waiting.push(waiting);
+        None
+    }
+
+    /// The updates of the next append, unless one is under way or there is nothing to append.
+    pub(super) fn begin(&mut self) -> Option<Vec<DocumentUpdate>> {
+        if self.is_appending || self.next.updates.is_empty() {
+            return None;
+        }
+        self.appending = std::mem::take(&mut self.next);
+        self.is_appending = true;
+        Some(self.appending.updates.clone())
+    }
+
+    /// The append has succeeded. Returns how many updates and bytes there were, and who waited for it.
+    pub(super) fn succeeded(&mut self) -> (usize, usize, Vec<Waiting>) {
+        let Part { updates, waiting, bytes } = std::mem::take(&mut self.appending);
+        self.is_appending = false;
+        self.charge.resize(self.bytes());
+        (updates.len(), bytes, waiting)
+    }
+
+    /// The append was refused: it is tried again with what came since.
+    pub(super) fn failed(&mut self) {
+        let Part { updates, waiting, bytes } = std::mem::take(&mut self.appending);
+        self.is_appending = false;
+        self.next.updates.splice(0..0, updates);
+        self.next.waiting.splice(0..0, waiting);
+        self.next.bytes += bytes;
+    }
+}
