@@ -1,0 +1,33 @@
+//! What a client sends for a document before its token is verified.
+
+use settings::Settings;
+
+use crate::documents::MemberMessage;
+
+/// How much is kept for all documents of one connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeldBounds {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+/// A message that is kept.
+pub(super) struct HeldMessage {
+    pub(super) message: MemberMessage,
+    pub(super) bytes: usize,
+}
+
+impl HeldMessage {
+    pub(super) fn new(message: MemberMessage) -> Self {
+        let bytes = message.bytes();
+        Self { message, bytes }
+    }
+}
+
+/// The bounds of these settings.
+pub(super) fn bounds(settings: &Settings) -> HeldBounds {
+    HeldBounds {
+        messages: settings.server.max_held_messages.get() as usize,
+        bytes: usize::try_from(settings.server.max_held_bytes.as_u64()).unwrap_or(usize::MAX),
+    }
+}
