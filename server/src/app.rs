@@ -30,6 +30,7 @@ use crate::auth::jwks::JwksSources;
 use crate::bus::Connectivity;
 use crate::bus::{Bus, ClusterLink, LinkTask};
 use crate::changes::PostgresChanges;
+use crate::documents::Documents;
 use crate::drain::drain;
 use crate::edge::listener::Listener;
 use crate::edge::{self, ListenerKind, listener};
@@ -99,8 +100,7 @@ impl Server {
         let stopping = lifecycle.token(LifecyclePhase::Stopping);
         let jwks = JwksSources::new(tasks.clone(), stopping.clone());
         let workers = Arc::new(workers.unwrap_or_else(Workers::current));
-        let OpenedStore { tenants, documents: _, keys, tables } =
-            store.unwrap_or_else(OpenedStore::in_memory);
+        let OpenedStore { tenants, documents, keys, tables } = store.unwrap_or_else(OpenedStore::in_memory);
         let node = Node::new(settings, jwks, link, lifecycle, exporters, open_files, (tenants, keys))?;
         let server = &node.settings().server;
         let certificates = acceptor.certificates();
@@ -137,8 +137,15 @@ impl Server {
         );
         let stopping = node.lifecycle.token(LifecyclePhase::Stopping);
         let changes = PostgresChanges::new(&node, &databases, tasks.clone(), stopping);
-        let services =
-            Services { node: Arc::clone(&node), authorizer, databases, changes, tasks: tasks.clone() };
+        let documents = Documents::new(&node, &documents, tasks.clone());
+        let services = Services {
+            node: Arc::clone(&node),
+            authorizer,
+            databases,
+            changes,
+            documents,
+            tasks: tasks.clone(),
+        };
         let services = Arc::new(services);
         let api = Arc::new(ApiDocument::default());
         let routes = Arc::new(RouteTable::new([

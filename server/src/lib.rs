@@ -75,6 +75,7 @@ pub mod changes;
 pub mod cli;
 pub mod close_reason;
 pub mod crypto;
+pub mod documents;
 pub mod drain;
 pub mod edge;
 pub mod new_credentials;

@@ -14,7 +14,9 @@ use crate::reload::ConfigReloader;
 use crate::resources::Resources;
 use crate::routes::Route;
 use crate::sessions::Protocol;
+use crate::sessions::hocuspocus::HocuspocusProtocol;
 use crate::sessions::phoenix::PhoenixProtocol;
+use crate::sessions::y_websocket::YWebsocketProtocol;
 use crate::telemetry::fan_out::Exporter;
 use crate::workers::Workers;
 
@@ -35,7 +37,11 @@ pub struct ServerBuilder {
 
 impl ServerBuilder {
     pub(super) fn new(settings: Settings) -> Self {
-        let protocols = vec![ServedProtocol::new(Arc::new(PhoenixProtocol))];
+        let protocols = vec![
+            ServedProtocol::new(Arc::new(PhoenixProtocol)),
+            ServedProtocol::new(Arc::new(YWebsocketProtocol)),
+            ServedProtocol::new(Arc::new(HocuspocusProtocol)),
+        ];
         Self {
             settings,
             resources: None,

@@ -5,12 +5,15 @@
 
 mod client;
 mod completions;
+mod document_client;
+pub mod hocuspocus;
 mod kept_claims;
 mod kept_headers;
 pub mod phoenix;
 mod protocol;
 mod refused;
 mod services;
+pub mod y_websocket;
 
 pub use client::{Admission, ClientContext};
 pub use kept_claims::KeptClaims;

@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Authorizer;
 use crate::changes::PostgresChanges;
+use crate::documents::Documents;
 use crate::node::Node;
 use crate::tenants::Databases;
 
@@ -21,6 +22,8 @@ pub struct Services {
     pub databases: Arc<Databases>,
     /// Changes of their tables.
     pub changes: Arc<PostgresChanges>,
+    /// Shared documents.
+    pub documents: Arc<Documents>,
     /// Counts the tasks that a stop waits for.
     pub tasks: TaskTracker,
 }
