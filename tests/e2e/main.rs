@@ -11,6 +11,7 @@ mod busy_sockets;
 mod changes;
 mod citations;
 mod database_broadcasts;
+mod documents;
 mod draining;
 mod frames;
 mod handshake;

@@ -47,6 +47,11 @@ export class Server {
     return `${scheme}://127.0.0.1:${this.port}`
   }
 
+  /** Where WebSockets are opened, without a path. */
+  get webSocketUrl() {
+    return this.url.replace(/^http/, 'ws')
+  }
+
   async start() {
     const { program, port, secret, environment } = this
     // Many servers run at once, each with a data directory of its own.
@@ -82,6 +87,13 @@ export class Server {
     if (this.#process.exitCode !== null) return
     const exit = once(this.#process, 'exit')
     this.#process.kill('SIGTERM')
+    await exit
+  }
+
+  /** Ends at once, as by a loss of power. */
+  async kill() {
+    const exit = once(this.#process, 'exit')
+    this.#process.kill('SIGKILL')
     await exit
   }
 

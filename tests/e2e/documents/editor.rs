@@ -1,0 +1,171 @@
+//! An editor: a Yjs document that is synchronised over a WebSocket of the y-websocket protocol.
+
+use harness::{Client, Dialect, Frame, World};
+use serde_json::{Value, json};
+use wire::y_websocket::{YWebsocketMessage, messages};
+use wire::yjs::{AwarenessEntry, AwarenessUpdate, SyncMessage};
+use yrs::updates::decoder::Decode;
+use yrs::updates::encoder::Encode;
+use yrs::{Doc, GetString, ReadTxn, StateVector, Text, Transact, Update};
+
+/// A document and its connection.
+pub struct Editor {
+    client: Client,
+    doc: Doc,
+    /// The awareness that others show, by client id.
+    pub states: Vec<(u64, Option<Value>)>,
+}
+
+/// A token of a user of the Realtime SDK.
+pub fn token(world: &World, claims: &Value) -> String {
+    let mut all = json!({"sub": "ann", "exp": 4_000_000_000_u64});
+    all.as_object_mut().expect("an object").extend(claims.as_object().expect("an object").clone());
+    world.sign(&all)
+}
+
+impl Editor {
+    /// Connects to `/yjs/<name>` and has everything that is there.
+    pub async fn open(world: &World, name: &str) -> Editor {
+        Editor::open_with(world, name, Doc::new(), &json!({})).await
+    }
+
+    /// Connects with a document that has something already.
+    pub async fn open_with(world: &World, name: &str, doc: Doc, claims: &Value) -> Editor {
+        let target = format!("/yjs/{name}?token={}", token(world, claims));
+        let client = world.connect_to(Dialect::V2, &target).await.expect("the handshake succeeds");
+        let mut editor = Editor { client, doc, states: Vec::new() };
+        let state_vector = editor.doc.transact().state_vector().encode_v1();
+        editor.send(YWebsocketMessage::Sync(SyncMessage::Step1(&state_vector))).await;
+        while !editor.receive().await {}
+        editor
+    }
+
+    /// The text.
+    pub fn text(&self) -> String {
+        self.doc.get_or_insert_text("text").get_string(&self.doc.transact())
+    }
+
+    /// Inserts text at the beginning. Returns what was sent.
+    pub async fn insert(&mut self, text: &str) -> Vec<u8> {
+        let update = {
+            let field = self.doc.get_or_insert_text("text");
+            let mut transaction = self.doc.transact_mut();
+            field.insert(&mut transaction, 0, text);
+            transaction.encode_update_v1()
+        };
+        self.send(YWebsocketMessage::Sync(SyncMessage::Update(&update))).await;
+        update
+    }
+
+    /// Reads until the text is this.
+    pub async fn until(&mut self, text: &str) {
+        while self.text() != text {
+            self.receive().await;
+        }
+    }
+
+    /// Shows `state` for a client id.
+    pub async fn show(&mut self, client: u64, clock: u32, state: &str) {
+        let update = AwarenessUpdate::encode([AwarenessEntry { client, clock, state }]);
+        self.send(YWebsocketMessage::Awareness(&update)).await;
+    }
+
+    /// Reads until another client shows something, or nothing any more.
+    pub async fn next_state(&mut self) -> (u64, Option<Value>) {
+        loop {
+            if !self.states.is_empty() {
+                return self.states.remove(0);
+            }
+            self.receive().await;
+        }
+    }
+
+    /// Sends a message whose payload comes back when everything before it is stored.
+    pub async fn confirmed(&mut self) {
+        self.send(YWebsocketMessage::SyncStatus(b"saved?")).await;
+        loop {
+            let frame = self.next().await;
+            if frame.ends_with(b"saved?") {
+                return;
+            }
+            self.handle(&frame).await;
+        }
+    }
+
+    /// Reads until the server closes the connection. Returns the code.
+    pub async fn closed(mut self) -> u16 {
+        loop {
+            match self.client.next().await {
+                Frame::Binary(frame) => {
+                    self.handle(&frame).await;
+                }
+                Frame::Closed(code) => return code,
+                other => panic!("expected the end, got {other}"),
+            }
+        }
+    }
+
+    /// The document, without its connection.
+    pub fn into_doc(self) -> Doc {
+        self.doc
+    }
+
+    /// Sends a message.
+    pub async fn send(&mut self, message: YWebsocketMessage<'_>) {
+        let frame = message.encode();
+        // The header of a frame with less than 126 bytes, or with less than 64 KiB.
+        let header = if frame.len() < 128 { 2 } else { 4 };
+        self.client.send_binary(frame.bytes()[header..].to_vec()).await;
+    }
+
+    /// Sends bytes as they are.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.client.send_binary(bytes.to_vec()).await;
+    }
+
+    async fn next(&mut self) -> Vec<u8> {
+        match self.client.next().await {
+            Frame::Binary(frame) => frame,
+            other => panic!("expected a binary frame, got {other}"),
+        }
+    }
+
+    /// Handles the next frame. Returns whether it answers the first question of the client.
+    async fn receive(&mut self) -> bool {
+        let frame = self.next().await;
+        self.handle(&frame).await
+    }
+
+    async fn handle(&mut self, frame: &[u8]) -> bool {
+        let mut is_answer = false;
+        for message in messages(frame) {
+            match message.expect("the server sends what can be read") {
+                YWebsocketMessage::Sync(SyncMessage::Step1(state_vector)) => {
+                    let state_vector = StateVector::decode_v1(state_vector).expect("a state vector");
+                    let update = self.doc.transact().encode_state_as_update_v1(&state_vector);
+                    self.send(YWebsocketMessage::Sync(SyncMessage::Step2(&update))).await;
+                }
+                YWebsocketMessage::Sync(SyncMessage::Step2(update)) => {
+                    self.apply(update);
+                    is_answer = true;
+                }
+                YWebsocketMessage::Sync(SyncMessage::Update(update)) => self.apply(update),
+                YWebsocketMessage::Awareness(update) => {
+                    let update = AwarenessUpdate::decode(update).expect("states");
+                    let states = update.entries().map(|entry| {
+                        let state = serde_json::from_str(entry.state).expect("JSON");
+                        (entry.client, if entry.is_removal() { None } else { Some(state) })
+                    });
+                    self.states.extend(states);
+                }
+                other => panic!("unexpected: {other:?}"),
+            }
+        }
+        is_answer
+    }
+
+    fn apply(&mut self, update: &[u8]) {
+        let update = Update::decode_v1(update).expect("an update");
+        self.doc.transact_mut().apply_update(update).expect("it is applied");
+    }
+}
