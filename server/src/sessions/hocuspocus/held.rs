@@ -27,7 +27,7 @@ impl HeldMessage {
 /// The bounds of these settings.
 pub(super) fn bounds(settings: &Settings) -> HeldBounds {
     HeldBounds {
-        messages: settings.server.max_held_messages.get() as usize,
+        messages: settings.server.max_held_messages.get(),
         bytes: usize::try_from(settings.server.max_held_bytes.as_u64()).unwrap_or(usize::MAX),
     }
 }

@@ -105,11 +105,13 @@ mod tests {
     use wire::phoenix::V2;
 
     use super::*;
+    use crate::app::OpenedStore;
     use crate::auth::jwks::JwksSources;
     use crate::auth::{PublicRooms, sign};
     use crate::bus::ClusterLink;
     use crate::changes::PostgresChanges;
     use crate::close_reason::CloseReason;
+    use crate::documents::Documents;
     use crate::node::{Lifecycle, Node, OpenFiles};
     use crate::sessions::{Admission, ClientContext, KeptClaims, KeptHeaders, Services};
     use crate::store::{EncryptionKeys, MemoryStore, TenantStore, WrittenForm};
@@ -129,8 +131,8 @@ mod tests {
     }
 
     // The notification may come after the handshake was accepted and before the connection was registered.
-    #[test]
-    fn a_client_that_connects_while_the_policy_changes_is_closed_too() {
+    #[tokio::test]
+    async fn a_client_that_connects_while_the_policy_changes_is_closed_too() {
         let secret = SecretString::from("a secret");
         let mut settings = Settings::default();
         settings.auth.jwt_secret = Some(secret.clone());
@@ -145,7 +147,8 @@ mod tests {
             let databases = Databases::new(tasks.clone(), CancellationToken::new());
             let authorizer = Arc::new(PublicRooms);
             let changes = PostgresChanges::new(&node, &databases, tasks.clone(), CancellationToken::new());
-            Arc::new(Services { node: Arc::clone(&node), authorizer, databases, changes, tasks })
+            let documents = Documents::new(&node, &OpenedStore::in_memory().documents, tasks.clone());
+            Arc::new(Services { node: Arc::clone(&node), authorizer, databases, changes, documents, tasks })
         };
         let tenant = node.tenants.get("default").expect("it is configured");
         let accepted = || {
