@@ -46,6 +46,9 @@ pub enum Access {
     /// The bearer of a token of the tenant that the request names. The handler verifies it, because other documented
     /// checks precede that one (docs/protocol/http.md#broadcast-checks).
     Tenant,
+    /// As `Tenant`, but the handshake of a WebSocket succeeds without a token as well: the client sends one later, or reads in the close
+    /// code why it is refused (docs/protocol/documents.md).
+    WebSocket,
 }
 
 impl Access {
@@ -53,7 +56,7 @@ impl Access {
     fn matching(self) -> Matching {
         match self {
             Self::Operator | Self::Metrics => Matching::Exact,
-            Self::Public | Self::Tenant => Matching::Lenient,
+            Self::Public | Self::Tenant | Self::WebSocket => Matching::Lenient,
             Self::Management => Matching::Prefixed,
         }
     }

@@ -58,7 +58,7 @@ async fn it_has_every_route_of_operators_with_the_same_tokens_and_none_of_client
             Access::Management => 403,
             Access::Metrics => 200,
             Access::Public if route.is_health_check() => 200,
-            Access::Public | Access::Tenant => 404,
+            Access::Public | Access::Tenant | Access::WebSocket => 404,
         };
         assert_eq!(response.status, expected, "{method} {path}");
         assert_eq!(route.is_internal(), expected != 404, "{method} {path}");

@@ -38,6 +38,8 @@ async fn every_route_without_a_token_responds_as_its_access_says() {
             let expected = match route.access() {
                 Access::Public => 200,
                 Access::Operator | Access::Tenant => 401,
+                // It is no handshake.
+                Access::WebSocket => 400,
                 Access::Metrics | Access::Management => 403,
             };
             assert_eq!(response.status, expected, "{method} {path}");

@@ -28,9 +28,8 @@ use crate::history::{Keep, KeptMessage};
 use crate::member::Member;
 use crate::observer::Observer;
 use crate::presence::PresenceChange;
-use crate::recipient::RoomMember;
 use crate::relay::Relay;
-use crate::room::{Delivery, Outlets, Published, Room};
+use crate::room::{Delivery, Outlets, Published, Room, RoomMember};
 use crate::topic::RoomKey;
 use crate::wakers::Wakers;
 
@@ -232,8 +231,8 @@ impl Hub {
         except: Option<RoomMember>,
     ) -> (Delivery, Vec<RoomMember>) {
         while let Some(room) = self.room(key) {
-            if let Some((delivery, missed_by)) = room.publish_except(event, except.map(|id| id.0), self) {
-                return (delivery, missed_by.into_iter().map(RoomMember).collect());
+            if let Some((delivery, missed_by)) = room.publish_except(event, except, self) {
+                return (delivery, missed_by);
             }
         }
         (self.publish_by_group(key, event), Vec::new())

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use crate::frame::Frame;
 use crate::membership::Membership;
 use crate::outbox::{Backlog, Offer, Outbox};
-use crate::room::Room;
+use crate::room::{Room, RoomMember};
 
 /// The receiver of messages for one member.
 #[derive(Debug, Clone)]
@@ -23,10 +23,6 @@ pub struct Recipient {
 /// A connection, which is told apart from all others also after it has closed.
 #[derive(Debug, Clone)]
 pub struct ConnectionId(Weak<Outbox>);
-
-/// A member among those of its room, as long as the room is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RoomMember(pub(crate) u32);
 
 impl PartialEq for ConnectionId {
     fn eq(&self, other: &Self) -> bool {

@@ -32,6 +32,10 @@ use crate::wakers::Wakers;
 
 pub use publishing::{Audience, Delivery};
 
+/// A member among those of its room, as long as the room is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RoomMember(pub(crate) u32);
+
 /// What a member did not receive because its connection reads too slowly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Missed {

@@ -63,7 +63,7 @@ pub(super) struct Awareness {
 
 /// What became of states that were sent.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Received {
+pub(super) struct ReceivedStates {
     /// What has changed, to be sent to all.
     pub(super) changed: Vec<SentState>,
     /// How many were refused, because they are too large or too many.
@@ -78,8 +78,8 @@ impl Awareness {
         states: impl IntoIterator<Item = SentState>,
         limits: &AwarenessLimits,
         now: Instant,
-    ) -> Received {
-        let (mut received, states) = (Received::default(), states.into_iter().collect::<Vec<_>>());
+    ) -> ReceivedStates {
+        let (mut received, states) = (ReceivedStates::default(), states.into_iter().collect::<Vec<_>>());
         if let [SentState { client, state: Some(_), .. }] = &*states
             && !self.own.values().any(|own| own == client)
         {
@@ -112,7 +112,7 @@ impl Awareness {
             Some(known) if is_own && known.state.is_none() && sent.state.is_some() => {
                 SentState { clock: sent.clock.max(known.clock.saturating_add(1)), ..sent }
             }
-            Some(known) if !is_news(known, &sent) => return Ok(None),
+            Some(known) if !is_newer(known, &sent) => return Ok(None),
             Some(_) => sent,
             None if sent.state.is_none() => return Ok(None),
             None => {
@@ -186,7 +186,7 @@ impl Awareness {
 }
 
 /// Whether `sent` is newer than what is known. As in Yjs, a removal is so with an equal clock too.
-fn is_news(known: &Entry, sent: &SentState) -> bool {
+fn is_newer(known: &Entry, sent: &SentState) -> bool {
     match (&known.state, &sent.state) {
         (_, Some(_)) => sent.clock > known.clock,
         (Some(_), None) => sent.clock >= known.clock,

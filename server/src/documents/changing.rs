@@ -8,7 +8,7 @@ use super::content::{Applied, Inapplicable};
 use super::event::DocumentEvent;
 use super::member::{MemberId, MemberProtocol};
 use super::task::DocumentTask;
-use super::unsaved::Waiting;
+use super::unsaved::DelayedAnswer;
 use crate::auth::DocumentAccess;
 use crate::close_reason::DocumentCloseReason;
 
@@ -47,7 +47,7 @@ impl DocumentTask {
         }
     }
 
-    /// Why no change is accepted at the moment, whoever sends it.
+    /// Why no change is accepted at the moment, whichever member sends it.
     fn refusal(&mut self, bytes: usize) -> Option<DocumentCloseReason> {
         let (max_bytes, max_unsaved) = {
             let settings = &self.document.documents.node.settings().documents;
@@ -143,7 +143,7 @@ impl DocumentTask {
             member.is_some_and(|member| matches!(member.protocol, MemberProtocol::YWebsocket { .. }))
         };
         senders.retain(knows_no_other);
-        let saved = self.unsaved.wait(Waiting::Echo(senders, update));
+        let saved = self.unsaved.wait(DelayedAnswer::Echo(senders, update));
         saved.into_iter().for_each(|waiting| self.answer_waiting(waiting));
     }
 
@@ -152,7 +152,7 @@ impl DocumentTask {
         for change in changes {
             let member = self.parked.members.get(&change.member);
             if member.is_some_and(|member| matches!(member.protocol, MemberProtocol::Hocuspocus { .. })) {
-                let saved = self.unsaved.wait(Waiting::Updates(change.member, 1));
+                let saved = self.unsaved.wait(DelayedAnswer::Updates(change.member, 1));
                 saved.into_iter().for_each(|waiting| self.answer_waiting(waiting));
             }
         }

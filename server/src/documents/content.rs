@@ -13,7 +13,7 @@ use yrs::updates::encoder::Encode;
 use yrs::{Doc, IdSet, OffsetKind, Options, ReadTxn, StateVector, Transact, Update, merge_updates_v1};
 
 /// A document in memory.
-pub(super) struct Content {
+pub(super) struct DocumentContent {
     doc: Doc,
     /// The bytes of what it was made of, a measure of the memory it takes.
     bytes: usize,
@@ -35,7 +35,7 @@ pub(super) enum Applied {
 #[error("the update contradicts itself or the document")]
 pub(super) struct Inapplicable;
 
-impl Content {
+impl DocumentContent {
     /// A document without content.
     pub(super) fn empty() -> Self {
         // Yjs counts UTF-16; its client ids have 32 bits.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hub::{MemoryCharge, MemoryKind};
 use tokio::time::timeout;
 
-use super::content::Content;
+use super::content::DocumentContent;
 use super::document::Document;
 use super::log::LogSize;
 use crate::store::{StoreError, StoredDocument};
@@ -16,7 +16,7 @@ const MEMORY_FACTOR: usize = 4;
 
 /// A document in memory, and what it is charged.
 pub(super) struct LoadedContent {
-    pub(super) content: Content,
+    pub(super) content: DocumentContent,
     pub(super) charge: MemoryCharge,
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn load(
 }
 
 /// The content of what is stored, and of `unsaved` updates.
-pub(super) fn content_of(stored: &StoredDocument, unsaved: &[Vec<u8>]) -> Result<Content, LoadError> {
+pub(super) fn content_of(stored: &StoredDocument, unsaved: &[Vec<u8>]) -> Result<DocumentContent, LoadError> {
     let state = stored.state.iter().map(|state| &**state);
     let updates = stored.updates.iter().map(|stored| &*stored.update);
     let all: Vec<&[u8]> = state.chain(updates).chain(unsaved.iter().map(|update| &**update)).collect();
@@ -79,5 +79,5 @@ pub(super) fn content_of(stored: &StoredDocument, unsaved: &[Vec<u8>]) -> Result
     if !all.iter().all(is_update) {
         return Err(LoadError::Damaged);
     }
-    Content::load(all).map_err(|_inapplicable| LoadError::Damaged)
+    DocumentContent::load(all).map_err(|_inapplicable| LoadError::Damaged)
 }

@@ -52,7 +52,7 @@ pub const HOCUSPOCUS: Dialect = Dialect::new(3);
 pub use self::document::{Document, Overloaded};
 pub use self::mailbox::MemberMessage;
 pub use self::member::{DocumentMember, MemberId, MemberProtocol};
-pub use self::open::{OpenDocument, Opening};
+pub use self::open::{OpenDocument, OpenRequest};
 
 /// All documents of this node.
 pub struct Documents {

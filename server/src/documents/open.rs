@@ -17,7 +17,7 @@ pub struct OpenDocument {
 }
 
 /// Who opens a document.
-pub struct Opening<'a> {
+pub struct OpenRequest<'a> {
     /// The tenant of the connection.
     pub tenant: &'a Arc<Tenant>,
     /// The room.
@@ -38,27 +38,27 @@ pub struct Opening<'a> {
 
 impl Documents {
     /// Opens a document for a connection, whose first frame of it is `reply`.
-    pub fn open(self: &Arc<Self>, opening: &Opening<'_>, reply: &Frame) -> OpenDocument {
+    pub fn open(self: &Arc<Self>, request: &OpenRequest<'_>, reply: &Frame) -> OpenDocument {
         loop {
-            let document = self.document(opening.tenant, opening.room, opening.doc);
-            let group = document.acquire_key(opening.key.as_ref());
+            let document = self.document(request.tenant, request.room, request.doc);
+            let group = document.acquire_key(request.key.as_ref());
             let member = Member {
-                outbox: Arc::clone(opening.outbox),
-                dialect: opening.dialect,
+                outbox: Arc::clone(request.outbox),
+                dialect: request.dialect,
                 group,
                 receives: Receives::Everything,
             };
             let membership = self.node.hub.join(document.room.clone(), member, reply);
-            let protocol = match &opening.key {
+            let protocol = match &request.key {
                 Some(key) => MemberProtocol::Hocuspocus { key: Arc::clone(key) },
-                None => MemberProtocol::YWebsocket { outbox: Arc::clone(opening.outbox) },
+                None => MemberProtocol::YWebsocket { outbox: Arc::clone(request.outbox) },
             };
-            let (access, user) = (opening.access, opening.user.clone());
+            let (access, user) = (request.access, request.user.clone());
             let member = DocumentMember { recipient: membership.recipient(), access, protocol, user };
             match document.join(member) {
-                Ok(id) => return OpenDocument { document, membership, id, key: opening.key.clone() },
+                Ok(id) => return OpenDocument { document, membership, id, key: request.key.clone() },
                 // It was closed since it was found. The next one is another.
-                Err(_closed) => opening.key.iter().for_each(|key| document.keys.release(key)),
+                Err(_closed) => request.key.iter().for_each(|key| document.keys.release(key)),
             }
         }
     }

@@ -12,7 +12,7 @@ use super::event::DocumentEvent;
 use super::log::LogSize;
 use super::mailbox::Saved;
 use super::task::{DocumentTask, REFUSED_INTERVAL};
-use super::unsaved::Waiting;
+use super::unsaved::DelayedAnswer;
 use crate::store::StoreError;
 
 impl DocumentTask {
@@ -51,16 +51,16 @@ impl DocumentTask {
         );
     }
 
-    pub(super) fn answer_waiting(&self, waiting: Waiting) {
+    pub(super) fn answer_waiting(&self, waiting: DelayedAnswer) {
         let member = |id| self.parked.members.get(&id);
         match waiting {
-            Waiting::Updates(id, count) => {
+            DelayedAnswer::Updates(id, count) => {
                 member(id).into_iter().for_each(|member| member.acknowledge(count, Acknowledgement::Yes));
             }
-            Waiting::Confirm(id, payload) => {
+            DelayedAnswer::Confirm(id, payload) => {
                 member(id).into_iter().for_each(|member| member.confirm(&payload));
             }
-            Waiting::Echo(ids, update) => {
+            DelayedAnswer::Echo(ids, update) => {
                 let members = ids.into_iter().filter_map(member);
                 members.for_each(|member| member.send(&DocumentEvent::Update(&update)));
             }

@@ -1,4 +1,4 @@
-//! The task of an open document: takes what its connections have sent, until nobody has used it for a while.
+//! The task of an open document: takes what its connections have sent, until it has not been used for a while.
 //!
 //! The task alone has the content. Without use the content leaves the memory, then the task ends; what is left waits in the mailbox
 //! for the next message.

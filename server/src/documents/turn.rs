@@ -13,7 +13,7 @@ use super::loading;
 use super::mailbox::{Batch, MemberMessage, Request};
 use super::member::MemberId;
 use super::task::DocumentTask;
-use super::unsaved::Waiting;
+use super::unsaved::DelayedAnswer;
 use crate::close_reason::DocumentCloseReason;
 
 /// What a batch asks for that needs the content.
@@ -56,7 +56,7 @@ impl DocumentTask {
             }
         }
         for (member, payload) in turn.confirmations {
-            let confirmed = self.unsaved.wait(Waiting::Confirm(member, payload));
+            let confirmed = self.unsaved.wait(DelayedAnswer::Confirm(member, payload));
             confirmed.into_iter().for_each(|waiting| self.answer_waiting(waiting));
         }
         self.submit();

@@ -1,4 +1,4 @@
-//! The updates of a document that are not in the store yet, and who waits for that.
+//! The updates of a document that are not in the store yet, and the answers that wait for that.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use hub::{MemoryCharge, MemoryKind, TenantMemory};
 use super::MemberId;
 use crate::store::{DocumentName, DocumentUpdate};
 
-/// Somebody who is answered once everything before is stored.
+/// An answer that members are sent once everything before is stored.
 #[derive(Debug)]
-pub(super) enum Waiting {
+pub(super) enum DelayedAnswer {
     /// So many updates of a member are acknowledged.
     Updates(MemberId, u32),
     /// The question of a member is answered with the same bytes.
@@ -33,7 +33,7 @@ pub(super) struct Unsaved {
 #[derive(Debug, Default)]
 struct Part {
     updates: Vec<DocumentUpdate>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<DelayedAnswer>,
     bytes: usize,
 }
 
@@ -66,7 +66,7 @@ impl Unsaved {
     }
 
     /// Answers `waiting` once everything that was added so far is stored. Returns it if that is so already.
-    pub(super) fn wait(&mut self, waiting: Waiting) -> Option<Waiting> {
+    pub(super) fn wait(&mut self, waiting: DelayedAnswer) -> Option<DelayedAnswer> {
         if self.is_empty() {
             return Some(waiting);
         }
@@ -86,7 +86,7 @@ impl Unsaved {
     }
 
     /// The append has succeeded. Returns how many updates and bytes there were, and who waited for it.
-    pub(super) fn succeeded(&mut self) -> (usize, usize, Vec<Waiting>) {
+    pub(super) fn succeeded(&mut self) -> (usize, usize, Vec<DelayedAnswer>) {
         let Part { updates, waiting, bytes } = std::mem::take(&mut self.appending);
         self.is_appending = false;
         self.charge.resize(self.bytes());

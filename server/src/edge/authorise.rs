@@ -37,7 +37,7 @@ pub(super) fn operator(
     let (operators, now) = (node.operators(), SystemTime::now());
     match access {
         // A token of a tenant is verified by the handler.
-        Access::Public | Access::Tenant => Ok(None),
+        Access::Public | Access::Tenant | Access::WebSocket => Ok(None),
         Access::Metrics if operators.are_metrics_public() => Ok(None),
         Access::Metrics => {
             verify(node, headers, network, || operators.authenticate_for_metrics(headers, now).map(|()| None))

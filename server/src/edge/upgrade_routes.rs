@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::handshake::Handshake;
 use crate::routes::{Access, Answer, Description, OtherMethod, Route, RouteHandler, RoutedRequest};
-use crate::sessions::{Protocol, RequestTarget, Services};
+use crate::sessions::{Protocol, RequestTarget, Services, Unauthenticated};
 
 /// One protocol, with the handshake that all of them share.
 struct Upgrade<P> {
@@ -38,9 +38,13 @@ pub fn upgrade_routes(services: &Arc<Services>, protocols: Vec<ServedProtocol>) 
 fn route<P: Protocol>(protocol: Arc<P>, handshake: &Arc<Handshake>) -> Route {
     let (paths, operation, description) = (protocol.paths(), protocol.operation(), protocol.description());
     let last = protocol.last_parameter();
+    let access = match protocol.unauthenticated() {
+        Unauthenticated::Refused => Access::Tenant,
+        Unauthenticated::Closed | Unauthenticated::Accepted(_) => Access::WebSocket,
+    };
     let upgrade = Upgrade { handshake: Arc::clone(handshake), protocol };
     let handler = RouteHandler::new(&Arc::new(upgrade), respond);
-    Route::new(&[Method::GET], paths, Access::Tenant, operation, handler)
+    Route::new(&[Method::GET], paths, access, operation, handler)
         .last_parameter(last)
         .other_method(OtherMethod::BadRequest)
         .describe(describe(description))

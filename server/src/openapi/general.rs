@@ -83,7 +83,7 @@ fn of_access(access: Access) -> Vec<Answer> {
         )
     };
     match access {
-        Access::Public | Access::Tenant => Vec::new(),
+        Access::Public | Access::Tenant | Access::WebSocket => Vec::new(),
         Access::Operator => {
             let text = "The token is not one of an operator.";
             let refused = Answer::json(StatusCode::UNAUTHORIZED, text, schema::any_message()).header(

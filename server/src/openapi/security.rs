@@ -25,6 +25,7 @@ pub(super) fn requirement(access: Access) -> Value {
         Access::Public => json!([]),
         Access::Operator | Access::Management => json!([{"operatorToken": []}]),
         Access::Metrics => json!([{}, {"metricsToken": []}]),
+        Access::WebSocket => json!([{}, {"tenantToken": []}]),
         Access::Tenant => json!([
             {"tenantToken": []},
             {"apikeyHeader": []},

@@ -104,5 +104,6 @@ fn describe(access: Access) -> &'static str {
         Access::Operator | Access::Management => "operator token",
         Access::Metrics => "public, or metrics token with `admin.metrics_jwt_secret`",
         Access::Tenant => "token of the tenant",
+        Access::WebSocket => "token of the tenant, checked once the WebSocket is open",
     }
 }

@@ -10,7 +10,7 @@ use wire::yjs::{AwarenessUpdate, DocumentUpdate, StateVector, SyncMessage, YjsEr
 use super::{ClientContext, KeptClaims, Services};
 use crate::auth::{DocumentAccess, DocumentRules, RoomClaims, TokenError};
 use crate::close_reason::DocumentCloseReason;
-use crate::documents::{MemberMessage, OpenDocument, Opening};
+use crate::documents::{MemberMessage, OpenDocument, OpenRequest};
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::request_context::RequestContext;
 use crate::tenants::{SocketRegistration, Tenant};
@@ -137,7 +137,7 @@ impl DocumentClient {
         (claims, access): (&RoomClaims, DocumentAccess),
         reply: &Frame,
     ) -> OpenDocument {
-        let opening = Opening {
+        let request = OpenRequest {
             tenant: &self.tenant,
             room: &address.room,
             doc: &address.doc,
@@ -147,7 +147,7 @@ impl DocumentClient {
             access,
             user: Some(Arc::from(&*claims.sub)),
         };
-        self.services.documents.open(&opening, reply)
+        self.services.documents.open(&request, reply)
     }
 
     /// Reads a part of the synchronisation.

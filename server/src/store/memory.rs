@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 
-use self::documents::Documents;
+use self::documents::MemoryDocuments;
 use super::{
     Migrate, Migration, MigrationStatus, Revision, StoreError, StoreKind, StoredTenant, TenantStore,
 };
@@ -20,7 +20,7 @@ use super::{
 pub struct MemoryStore {
     tenants: Mutex<BTreeMap<String, StoredTenant>>,
     revisions: AtomicU64,
-    documents: Documents,
+    documents: MemoryDocuments,
 }
 
 impl MemoryStore {

@@ -38,7 +38,7 @@ impl Protocol for DocumentsProtocol {
     }
 
     fn operation(&self) -> Operation {
-        Operation { id: "openDocument", summary: "Opens a WebSocket of a document." }
+        Operation { id: "openLines", summary: "Opens a WebSocket of a document." }
     }
 
     fn description(&self) -> Description {

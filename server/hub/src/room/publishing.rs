@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::{Members, Outlets, Published, Room};
+use super::{Members, Outlets, Published, Room, RoomMember};
 use crate::bundle::{Bundle, BundleFrames, EncodeKept, SingleMessage};
 use crate::frame::{Dialect, Encode, EncodeByGroup, Frame, FrameCache, Group};
 use crate::history::Keep;
@@ -106,17 +106,17 @@ impl Room {
         self.publish_by_group_to(event, (|_: usize, _: &Slot| true, |_: &Slot| {}), outlets)
     }
 
-    /// As [`publish_by_group`](Self::publish_by_group), to all but the member with the id `except`. Returns also the ids of the
-    /// members whose outbox was full.
+    /// As [`publish_by_group`](Self::publish_by_group), to all but the member `except`. Returns also the members whose outbox
+    /// was full.
     pub(crate) fn publish_except(
         &self,
         event: &impl EncodeByGroup,
-        except: Option<u32>,
+        except: Option<RoomMember>,
         outlets: &dyn Outlets,
-    ) -> Option<(Delivery, Vec<u32>)> {
+    ) -> Option<(Delivery, Vec<RoomMember>)> {
         let missed_by = RefCell::new(Vec::new());
-        let receives = |_: usize, slot: &Slot| Some(slot.id) != except;
-        let missed = |slot: &Slot| missed_by.borrow_mut().push(slot.id);
+        let receives = |_: usize, slot: &Slot| Some(RoomMember(slot.id)) != except;
+        let missed = |slot: &Slot| missed_by.borrow_mut().push(RoomMember(slot.id));
         let delivery = self.publish_by_group_to(event, (receives, missed), outlets)?;
         Some((delivery, missed_by.into_inner()))
     }

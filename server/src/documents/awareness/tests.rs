@@ -1,3 +1,5 @@
+//! What clients show of themselves, as the server keeps it.
+
 use super::*;
 
 const LIMITS: AwarenessLimits = AwarenessLimits { clients: 4, clients_per_member: 2, state_bytes: 8 };

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::task::Id;
 
-use super::held::{HeldBounds, HeldMessage};
+use super::held::{EarlyMessage, HeldBounds};
 use crate::auth::RoomClaims;
 use crate::documents::{MemberMessage, OpenDocument};
 use crate::node::AuthenticationError;
@@ -33,7 +33,7 @@ pub(super) struct AttachedDocument {
     token_by: Option<Instant>,
     /// Whether a message was lost, and all are until it synchronises again.
     pub(super) is_lost: bool,
-    held: Vec<HeldMessage>,
+    held: Vec<EarlyMessage>,
 }
 
 impl AttachedDocument {
@@ -113,7 +113,7 @@ impl AttachedDocuments {
     /// Keeps a message until the token for its document is verified. Returns whether it fits among those of all documents.
     pub(super) fn hold(&mut self, key: &str, message: MemberMessage, bounds: HeldBounds) -> bool {
         let held = || self.0.values().flat_map(|attached| &attached.held);
-        let message = HeldMessage::new(message);
+        let message = EarlyMessage::new(message);
         let bytes = held().map(|held| held.bytes).sum::<usize>() + message.bytes;
         if held().count() >= bounds.messages || bytes > bounds.bytes {
             return false;
@@ -125,7 +125,7 @@ impl AttachedDocuments {
     }
 
     /// Takes what was kept for a document.
-    pub(super) fn take_held(&mut self, key: &str) -> Vec<HeldMessage> {
+    pub(super) fn take_held(&mut self, key: &str) -> Vec<EarlyMessage> {
         self.0.get_mut(key).map(|attached| std::mem::take(&mut attached.held)).unwrap_or_default()
     }
 

@@ -12,12 +12,12 @@ pub(super) struct HeldBounds {
 }
 
 /// A message that is kept.
-pub(super) struct HeldMessage {
+pub(super) struct EarlyMessage {
     pub(super) message: MemberMessage,
     pub(super) bytes: usize,
 }
 
-impl HeldMessage {
+impl EarlyMessage {
     pub(super) fn new(message: MemberMessage) -> Self {
         let bytes = message.bytes();
         Self { message, bytes }

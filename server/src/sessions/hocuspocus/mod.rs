@@ -15,7 +15,7 @@ use wire::hocuspocus::{self, HocuspocusFrame, HocuspocusMessage, RoutingKey, Sco
 use wire::yjs::AwarenessUpdate;
 
 use self::documents::{AttachedDocuments, Authentication};
-use self::held::HeldMessage;
+use self::held::EarlyMessage;
 use super::completions::Completions;
 use super::document_client::{DocumentAddress, DocumentClient, MessageRefusal, SILENCE_MAX};
 use super::{ClientContext, KeptClaims, MessageHead, Services, Session};
@@ -165,7 +165,7 @@ impl HocuspocusSession {
         }
         attached.claims = Some(Arc::clone(claims));
         attached.accept();
-        for HeldMessage { message, .. } in self.documents.take_held(key) {
+        for EarlyMessage { message, .. } in self.documents.take_held(key) {
             self.hand_over_named(key, message);
         }
     }

@@ -15,7 +15,7 @@ use crate::store::document::{
 
 /// All documents.
 #[derive(Debug, Default)]
-pub(super) struct Documents(Mutex<Stored>);
+pub(super) struct MemoryDocuments(Mutex<Stored>);
 
 #[derive(Debug, Default)]
 struct Stored {
@@ -24,7 +24,7 @@ struct Stored {
     last_id: i64,
 }
 
-impl Documents {
+impl MemoryDocuments {
     fn append(&self, updates: &[DocumentUpdate]) -> Vec<i64> {
         let mut stored = self.0.lock();
         let ids = updates.iter().map(|DocumentUpdate { document, update, .. }| {
