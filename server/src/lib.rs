@@ -1,9 +1,9 @@
 //! **Realtime Server**: rooms for applications. This page is the map of the code.
 //!
 //! ```text
-//! main ─ cli ─ app ─ edge ─ sessions ─ broadcast, presence, changes, admin, openapi ─ node ─ tenants, auth ─ bus ─┐
-//!                                                                         telemetry ────────────┤
-//!                          crates:  settings (a leaf)      wire (bytes ↔ messages) ─ hub ───────┘
+//! main ─ cli ─ app ─ edge ─ sessions ─ broadcast, presence, documents, changes, admin, openapi ─ node ─ tenants, auth ─ bus ─┐
+//!                                                                                    telemetry ────────────┤
+//!                                     crates:  settings (a leaf)      wire (bytes ↔ messages) ─ hub ───────┘
 //! ```
 //!
 //! | module | responsibility |
@@ -15,7 +15,7 @@
 //! | [`drain`] | stops the server so that a client notices one reconnect and nothing else |
 //! | [`edge`] | sockets, TLS, HTTP, WebSocket |
 //! | [`sessions`] | turns messages of clients into calls of slices and hub; one module per protocol |
-//! | [`broadcast`], [`presence`], [`changes`], [`admin`] | the slices: one feature each |
+//! | [`broadcast`], [`presence`], [`documents`], [`changes`], [`admin`] | the slices: one feature each |
 //! | [`routes`] | HTTP routes: what a slice declares about its endpoints, enforced by the edge (`docs/http.md`) |
 //! | [`openapi`] | the OpenAPI document of all routes |
 //! | [`response`], [`query`] | HTTP responses, and the query of a request |
@@ -23,7 +23,7 @@
 //! | [`tenants`] | the owners of rooms: keys, limits, open sockets; merges what several sources specify |
 //! | [`auth`] | verifies tokens, and decides who may join or administer |
 //! | [`bus`] | connects the nodes of a cluster |
-//! | [`store`] | what is remembered: tenants, in SQLite, PostgreSQL or memory, and the encryption of their secrets |
+//! | [`store`] | what is remembered: tenants and documents, in SQLite, PostgreSQL or memory, and the encryption of their secrets |
 //! | [`telemetry`] | logs, metrics and traces |
 //! | [`close_reason`] | why the server closes a WebSocket, and with which code |
 //! | [`pem`] | files of certificates and keys |
@@ -54,7 +54,8 @@
 //! 5. `wire` takes any bytes without panic, without unbounded memory, in linear time.
 //! 6. Only `edge` and the clients in `cli` use hyper and tungstenite, only `telemetry` exporters, only `settings::load` figment, only `bus::redis`
 //!    Redis, only `store` and `tenants::database` sqlx and SQL, only `tenants::database::log` pgwire-replication,
-//!    only `watch` notify, only `auth` jsonwebtoken, only `outgoing` and what sends requests with it reqwest.
+//!    only `watch` notify, only `auth` jsonwebtoken, only `outgoing` and what sends requests with it reqwest,
+//!    only `documents` yrs.
 //! 7. One snapshot of the settings per operation.
 //! 8. A default is written once, in `Default`.
 //! 9. No tenant can see, slow down or name what belongs to another tenant.

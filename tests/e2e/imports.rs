@@ -40,7 +40,8 @@ const FOUNDATION: [&str; 17] = [
 const SLICES: &[&str] = LAYERS[5];
 
 /// External crates that one module hides from the rest: the crate, and the path that may name it. TLS has two of them.
-const CONFINED: [(&str, &str); 38] = [
+const CONFINED: [(&str, &str); 39] = [
+    ("yrs", "server/src/documents/"),
     ("hyper", "server/src/edge/"),
     ("hyper", "server/src/cli/http_client.rs"),
     ("hyper_util", "server/src/edge/"),
