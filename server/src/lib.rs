@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! main ─ cli ─ app ─ edge ─ sessions ─ broadcast, presence, documents, changes, admin, openapi ─ node ─ tenants, auth ─ bus ─┐
-//!                                                                                    telemetry ────────────┤
-//!                                     crates:  settings (a leaf)      wire (bytes ↔ messages) ─ hub ───────┘
+//!                                                                                    telemetry ──────────────────────────────┤
+//!                                     crates:  settings (a leaf)      wire (bytes ↔ messages) ─ hub ─────────────────────────┘
 //! ```
 //!
 //! | module | responsibility |
