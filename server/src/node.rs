@@ -3,6 +3,7 @@
 mod authentication;
 mod cluster;
 mod databases;
+mod document_counts;
 mod gauges;
 mod keys;
 mod lifecycle;
@@ -17,6 +18,7 @@ mod sockets;
 mod store_status;
 
 pub use authentication::{Authenticated, AuthenticationError, NotAuthenticated};
+pub use document_counts::{DocumentCounts, LoadedDocument, SaveFailure};
 pub use keys::{NoVerificationKey, unusable_keys};
 pub use lifecycle::{Lifecycle, LifecyclePhase, Urgency};
 pub use memory_limit::MemoryLimit;
@@ -76,6 +78,8 @@ pub struct Node {
     pub stored_tenants: StoredTenants,
     /// The state of the store.
     pub store: StoreState,
+    /// Shared documents.
+    pub documents: Arc<DocumentCounts>,
     databases: databases::DatabasesSlot,
     /// Limits the callers without a valid token.
     pub unverified: UnverifiedCallers,
@@ -181,6 +185,7 @@ impl Node {
             tenants,
             stored_tenants,
             store: StoreState::default(),
+            documents: Arc::default(),
             databases: databases::DatabasesSlot::default(),
             link,
             common_memory: TenantMemory::new(&memory),

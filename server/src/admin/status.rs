@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::exporters::exporters;
 use crate::bus::ResyncProgress;
-use crate::node::Node;
+use crate::node::{Node, SaveFailure};
 use crate::response::JSON;
 use crate::tenants::{ChangesStatus, DatabaseStatus, TenantStatus};
 use crate::version::{COMMIT, VERSION};
@@ -42,6 +42,7 @@ pub(super) fn page(node: &Node) -> String {
         "settings": settings_status(node),
         "exporters": exporters(node),
         "store": store(node),
+        "documents": documents(node),
         "tenants": tenants(node),
     });
     body.to_string()
@@ -117,6 +118,20 @@ fn store(node: &Node) -> Value {
         "tenants": status.tenants,
         "in_configuration": { "count": status.in_both_count, "first": status.in_both },
         "seed": seed.map(|tenant| json!({ "tenant": tenant, "error": status.seed_error })),
+    })
+}
+
+/// The shared documents of this node. `save_failure` is there while updates cannot be saved, and are not acknowledged.
+fn documents(node: &Node) -> Value {
+    let counts = &node.documents;
+    json!({
+        "open": counts.open(),
+        "loaded": counts.loaded(),
+        "unsaved_bytes": counts.unsaved_bytes(),
+        "save_failure": counts.save_failure().map(|SaveFailure { since, error }| json!({
+            "since": time(since),
+            "error": error,
+        })),
     })
 }
 

@@ -6,16 +6,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use super::document::Document;
 use crate::backoff::Backoff;
+use crate::node::Node;
 use crate::store::{DocumentStore, DocumentUpdate, StoreError};
+use crate::telemetry::codes::{Code, Scope};
 
 /// Updates and bytes of one commit.
 const UPDATES_MAX: usize = 2_000;
@@ -66,67 +67,82 @@ impl AppendQueue {
     }
 
     /// Appends to `store` until `stopped`, and then what is left.
-    pub(super) async fn run(self: Arc<Self>, store: Arc<dyn DocumentStore>, stopped: CancellationToken) {
+    pub(super) async fn run(
+        self: Arc<Self>,
+        node: Arc<Node>,
+        store: Arc<dyn DocumentStore>,
+        stopped: CancellationToken,
+    ) {
+        let committer = Committer { node, store, stopped };
         loop {
             let commit = self.take();
             if !commit.is_empty() {
-                append(&*store, commit, &stopped).await;
+                committer.append(commit).await;
                 continue;
             }
             tokio::select! {
                 () = self.changed.notified() => {}
-                () = stopped.cancelled() => return,
+                () = committer.stopped.cancelled() => return,
             }
         }
     }
 }
 
-/// Appends in one commit. If the store refuses it, each document in one of its own: what is wrong with one delays no other.
-async fn append(store: &dyn DocumentStore, commit: Vec<Append>, stopped: &CancellationToken) {
-    match append_once_reached(store, &commit, stopped).await {
-        Err(StoreError::Rejected(_) | StoreError::Changed) if commit.len() > 1 => {
-            for single in commit {
-                let saved = append_once_reached(store, std::slice::from_ref(&single), stopped).await;
-                single.document.saved(saved);
-            }
-        }
-        saved => commit.iter().for_each(|append| append.document.saved(saved.clone())),
-    }
+/// What commits.
+struct Committer {
+    node: Arc<Node>,
+    store: Arc<dyn DocumentStore>,
+    stopped: CancellationToken,
 }
 
-/// Tries again while the store cannot be reached.
-async fn append_once_reached(
-    store: &dyn DocumentStore,
-    commit: &[Append],
-    stopped: &CancellationToken,
-) -> Result<(), StoreError> {
-    let updates: Vec<DocumentUpdate> =
-        commit.iter().flat_map(|append| append.updates.iter().cloned()).collect();
-    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-    let mut was_reported = false;
-    loop {
-        match store.append(&updates).await {
+impl Committer {
+    /// Appends in one commit. If the store refuses it, each document in one of its own: what is wrong with one delays no other.
+    async fn append(&self, commit: Vec<Append>) {
+        match self.append_once_reached(&commit).await {
+            Err(StoreError::Rejected(_) | StoreError::Changed) if commit.len() > 1 => {
+                for single in commit {
+                    let saved = self.append_once_reached(std::slice::from_ref(&single)).await;
+                    single.document.saved(saved);
+                }
+            }
+            saved => commit.iter().for_each(|append| append.document.saved(saved.clone())),
+        }
+    }
+
+    /// Tries again while the store cannot be reached.
+    async fn append_once_reached(&self, commit: &[Append]) -> Result<(), StoreError> {
+        let updates: Vec<DocumentUpdate> =
+            commit.iter().flat_map(|append| append.updates.iter().cloned()).collect();
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        loop {
+            let Err(error) = self.try_append(&updates).await else { return Ok(()) };
+            let may_pass = matches!(error, StoreError::Unavailable(_) | StoreError::ReadOnly(_));
+            if !may_pass || self.stopped.is_cancelled() {
+                return Err(error);
+            }
+            self.node.reports.record(Code::UnableToSaveDocument.at(Scope::Log), &error);
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next_wait()) => {}
+                () = self.stopped.cancelled() => {}
+            }
+        }
+    }
+
+    async fn try_append(&self, updates: &[DocumentUpdate]) -> Result<(), StoreError> {
+        let (metrics, counts) = (&self.node.metrics.documents, &self.node.documents);
+        let begun = Instant::now();
+        match self.store.append(updates).await {
             Ok(_ids) => {
-                if was_reported {
-                    info!("Updates of documents are saved again");
-                }
-                return Ok(());
+                metrics.commits.record(begun.elapsed().as_secs_f64());
+                metrics.saved.increment(updates.len() as u64);
+                counts.note_saved();
+                Ok(())
             }
-            Err(error @ (StoreError::Unavailable(_) | StoreError::ReadOnly(_)))
-                if !stopped.is_cancelled() =>
-            {
-                if !was_reported {
-                    warn!(
-                        "Updates of documents cannot be saved, and are not acknowledged until they are: {error}"
-                    );
-                    was_reported = true;
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(backoff.next_wait()) => {}
-                    () = stopped.cancelled() => {}
-                }
+            Err(error) => {
+                metrics.commit_failures.increment(1);
+                counts.note_save_failure(error.to_string());
+                Err(error)
             }
-            Err(error) => return Err(error),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::task::DocumentTask;
 use super::unsaved::DelayedAnswer;
 use crate::auth::DocumentAccess;
 use crate::close_reason::DocumentCloseReason;
+use crate::telemetry::codes::Code;
 
 /// An update of a member.
 pub(super) struct Change {
@@ -40,8 +41,9 @@ impl DocumentTask {
                 return self.fail(vec![change.member], reason);
             }
             let member = change.member;
-            if self.apply(&[change]).await.is_err() {
+            if let Err(inapplicable) = self.apply(&[change]).await {
                 self.content = None;
+                self.document.report(Code::DocumentUpdateRefused, inapplicable);
                 self.fail(vec![member], DocumentCloseReason::Invalid);
             }
         }
@@ -55,11 +57,15 @@ impl DocumentTask {
         };
         let size = self.content.as_mut().map_or(0, |loaded| loaded.content.size_if_near(max_bytes, bytes));
         if size as u64 + bytes as u64 > max_bytes {
+            self.document.report(Code::DocumentSizeExceeded, "it would be too large");
             return Some(DocumentCloseReason::TooLarge);
         }
-        let unsaved = (self.unsaved.bytes() + bytes) as u64;
-        // Not for good: it is the store that does not answer.
-        (unsaved > max_unsaved).then_some(DocumentCloseReason::RateLimited)
+        if (self.unsaved.bytes() + bytes) as u64 > max_unsaved {
+            self.document.report(Code::DocumentUnsavedLimitReached, "too much is not stored yet");
+            // Not for good: it is the store that does not answer.
+            return Some(DocumentCloseReason::RateLimited);
+        }
+        None
     }
 
     /// The changes of those who may write. The others are answered.

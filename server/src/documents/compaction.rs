@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt;
-use tracing::warn;
 
 use super::document::Document;
 use super::loading::content_of;
 use crate::store::{MergeDocument, MergeRefused};
+use crate::telemetry::codes::Code;
 
 /// Compacts a log that is long.
 pub(super) fn compact_if_long(document: &Arc<Document>) {
@@ -39,12 +39,14 @@ pub(super) fn compact(document: &Arc<Document>) {
             async move { offload.run_beside(party, merged).await }.boxed()
         });
         match documents.store.compact(&document.name, merge).await {
-            Ok(_) => document.log.subtract(size),
-            Err(error) => warn!(
-                tenant = &*document.tenant.id,
-                document = &*document.room.topic,
-                "The log of a document cannot be compacted, and stays: {error}"
-            ),
+            Ok(_) => {
+                documents.node.metrics.documents.compactions.increment(1);
+                document.log.subtract(size);
+            }
+            Err(error) => {
+                documents.node.metrics.documents.compaction_failures.increment(1);
+                document.report(Code::UnableToCompactDocument, &error);
+            }
         }
         document.log.is_compacting.store(false, Ordering::Relaxed);
     });

@@ -1,5 +1,6 @@
 //! One open document as connections reach it: its mailbox, and its place in the room.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use super::member::{DocumentMember, MemberId};
 use super::parked::ParkedDocument;
 use crate::auth::DocumentAccess;
 use crate::store::DocumentName;
+use crate::telemetry::codes::{Code, Scope};
 use crate::tenants::Tenant;
 
 /// Requests that a task takes at once. What they change goes out as one update.
@@ -58,6 +60,12 @@ impl Document {
         })
     }
 
+    /// Reports an operational code that concerns it.
+    pub(super) fn report(&self, code: Code, why: impl fmt::Display) {
+        let text = format_args!("{}: {why}", self.room.topic);
+        self.tenant.reports.record(code.at(Scope::Log), text);
+    }
+
     /// The group of members that use `key`.
     pub(super) fn acquire_key(&self, key: Option<&Arc<str>>) -> Group {
         key.map_or(Group::DEFAULT, |key| self.keys.acquire(key))
@@ -94,7 +102,10 @@ impl Document {
             memory.count_refusal(MemoryKind::Documents);
             return Err(Overloaded);
         };
-        self.put(Request::Message(member, message, charge)).map_err(|_full| Overloaded)
+        self.put(Request::Message(member, message, charge)).map_err(|_full| {
+            self.report(Code::DocumentQueueLimitReached, Overloaded);
+            Overloaded
+        })
     }
 
     fn put(self: &Arc<Self>, request: Request) -> Result<(), NotPut> {

@@ -1,6 +1,7 @@
 //! Reads a document from the store. What cannot be read is an error for those who open it, and never an empty document.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hub::{MemoryCharge, MemoryKind};
 use tokio::time::timeout;
@@ -8,7 +9,9 @@ use tokio::time::timeout;
 use super::content::DocumentContent;
 use super::document::Document;
 use super::log::LogSize;
+use crate::node::LoadedDocument;
 use crate::store::{StoreError, StoredDocument};
+use crate::telemetry::codes::Code;
 use crate::workers::Offload;
 
 /// Bytes of memory for each byte of an encoded document, about.
@@ -18,6 +21,7 @@ const MEMORY_FACTOR: usize = 4;
 pub(super) struct LoadedContent {
     pub(super) content: DocumentContent,
     pub(super) charge: MemoryCharge,
+    _counted: LoadedDocument,
 }
 
 /// Why a document cannot be loaded.
@@ -49,6 +53,23 @@ pub(super) async fn load(
     document: &Arc<Document>,
     unsaved: Vec<Vec<u8>>,
 ) -> Result<(LoadedContent, LogSize), LoadError> {
+    let metrics = &document.documents.node.metrics.documents;
+    let begun = Instant::now();
+    let loaded = load_unmeasured(document, unsaved).await;
+    match &loaded {
+        Ok(_) => metrics.loads.record(begun.elapsed().as_secs_f64()),
+        Err(error) => {
+            metrics.load_failures.increment(1);
+            document.report(Code::UnableToLoadDocument, error);
+        }
+    }
+    loaded
+}
+
+async fn load_unmeasured(
+    document: &Arc<Document>,
+    unsaved: Vec<Vec<u8>>,
+) -> Result<(LoadedContent, LogSize), LoadError> {
     let documents = &document.documents;
     let wait = documents.node.settings().documents.load_timeout;
     let stored =
@@ -66,7 +87,8 @@ pub(super) async fn load(
     };
     let offload: &Arc<Offload> = &documents.node.offload;
     let content = offload.run(memory.party(), bytes, move || content_of(&stored, &unsaved)).await?;
-    Ok((LoadedContent { content, charge }, size))
+    let counted = documents.node.documents.note_loaded();
+    Ok((LoadedContent { content, charge, _counted: counted }, size))
 }
 
 /// The content of what is stored, and of `unsaved` updates.

@@ -82,7 +82,7 @@ impl Documents {
     pub fn new(node: &Arc<Node>, store: &Arc<dyn DocumentStore>, tasks: TaskTracker) -> Arc<Self> {
         let (appends, stop) = (Arc::new(AppendQueue::default()), CancellationToken::new());
         // Not one of the tasks that a stop waits for: it ends after those, whose updates it appends.
-        tokio::spawn(Arc::clone(&appends).run(Arc::clone(store), stop.clone()));
+        tokio::spawn(Arc::clone(&appends).run(Arc::clone(node), Arc::clone(store), stop.clone()));
         Arc::new(Self {
             node: Arc::clone(node),
             store: Arc::clone(store),
@@ -111,6 +111,7 @@ impl Documents {
         let name = DocumentName { tenant: owner, room: room.into(), doc: doc.into() };
         let document = Document::new(self, tenant, (key.clone(), name));
         open.insert(key, Arc::clone(&document));
+        self.node.documents.set_open(open.len());
         document
     }
 
@@ -120,12 +121,8 @@ impl Documents {
         let is_closed = document.close();
         if is_closed {
             open.remove(&document.room);
+            self.node.documents.set_open(open.len());
         }
         is_closed
-    }
-
-    /// The number of documents that are open.
-    pub fn count(&self) -> usize {
-        self.open.lock().len()
     }
 }

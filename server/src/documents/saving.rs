@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::warn;
 use wire::hocuspocus::Applied as Acknowledgement;
 
 use super::appends::Append;
@@ -13,7 +12,7 @@ use super::log::LogSize;
 use super::mailbox::Saved;
 use super::task::{DocumentTask, REFUSED_INTERVAL};
 use super::unsaved::DelayedAnswer;
-use crate::store::StoreError;
+use crate::telemetry::codes::Code;
 
 impl DocumentTask {
     /// Begins to append what is not saved, unless that is being done.
@@ -36,19 +35,11 @@ impl DocumentTask {
                 compaction::compact_if_long(&self.document);
             }
             Err(error) => {
-                self.note_refused(&error);
+                self.document.report(Code::UnableToSaveDocument, &error);
                 self.unsaved.failed();
                 self.retry_at = Some(Instant::now() + REFUSED_INTERVAL);
             }
         }
-    }
-
-    fn note_refused(&self, error: &StoreError) {
-        warn!(
-            tenant = &*self.document.tenant.id,
-            document = &*self.document.room.topic,
-            "Updates of a document cannot be saved, and are not acknowledged until they are: {error}"
-        );
     }
 
     pub(super) fn answer_waiting(&self, waiting: DelayedAnswer) {

@@ -42,7 +42,7 @@ pub(super) struct DocumentTask {
 
 /// Handles what is put into the mailbox of `document`.
 pub(super) async fn run(document: Arc<Document>, parked: Box<ParkedDocument>) {
-    let unsaved = Unsaved::new(&document.tenant.memory);
+    let unsaved = Unsaved::new(&document.tenant.memory, &document.documents.node.documents);
     let now = Instant::now();
     let (used_at, awareness_at) = (now, now + AWARENESS_INTERVAL);
     let mut task = DocumentTask {

@@ -3,8 +3,6 @@
 
 use std::time::Instant;
 
-use tracing::warn;
-
 use super::awareness::SentState;
 use super::changing::Change;
 use super::compaction;
@@ -123,14 +121,7 @@ impl DocumentTask {
                 compaction::compact_if_long(&self.document);
                 Ok(())
             }
-            Err(error) => {
-                warn!(
-                    tenant = &*self.document.tenant.id,
-                    document = &*self.document.room.topic,
-                    "A document cannot be loaded: {error}"
-                );
-                Err(DocumentCloseReason::Failed)
-            }
+            Err(_reported) => Err(DocumentCloseReason::Failed),
         }
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hub::{MemoryCharge, MemoryKind, TenantMemory};
 
 use super::MemberId;
+use crate::node::DocumentCounts;
 use crate::store::{DocumentName, DocumentUpdate};
 
 /// An answer that members are sent once everything before is stored.
@@ -28,6 +29,7 @@ pub(super) struct Unsaved {
     next: Part,
     is_appending: bool,
     charge: MemoryCharge,
+    counts: Arc<DocumentCounts>,
 }
 
 #[derive(Debug, Default)]
@@ -38,9 +40,10 @@ struct Part {
 }
 
 impl Unsaved {
-    pub(super) fn new(memory: &Arc<TenantMemory>) -> Self {
+    pub(super) fn new(memory: &Arc<TenantMemory>, counts: &Arc<DocumentCounts>) -> Self {
         let charge = memory.charge(MemoryKind::Documents, 0);
-        Self { appending: Part::default(), next: Part::default(), is_appending: false, charge }
+        let (appending, next) = (Part::default(), Part::default());
+        Self { appending, next, is_appending: false, charge, counts: Arc::clone(counts) }
     }
 
     /// The bytes of the updates.
@@ -60,9 +63,10 @@ impl Unsaved {
 
     /// Adds an update.
     pub(super) fn add(&mut self, document: &Arc<DocumentName>, update: Bytes, user: Option<Arc<str>>) {
+        let before = self.bytes();
         self.next.bytes += update.len();
         self.next.updates.push(DocumentUpdate { document: Arc::clone(document), update, user });
-        self.charge.resize(self.bytes());
+        self.resized(before);
     }
 
     /// Answers `waiting` once everything that was added so far is stored. Returns it if that is so already.
@@ -87,10 +91,16 @@ impl Unsaved {
 
     /// The append has succeeded. Returns how many updates and bytes there were, and who waited for it.
     pub(super) fn succeeded(&mut self) -> (usize, usize, Vec<DelayedAnswer>) {
+        let before = self.bytes();
         let Part { updates, waiting, bytes } = std::mem::take(&mut self.appending);
         self.is_appending = false;
-        self.charge.resize(self.bytes());
+        self.resized(before);
         (updates.len(), bytes, waiting)
+    }
+
+    fn resized(&mut self, before: usize) {
+        self.charge.resize(self.bytes());
+        self.counts.resize_unsaved(before, self.bytes());
     }
 
     /// The append was refused: it is tried again with what came since.

@@ -34,11 +34,19 @@ impl Node {
             metrics.used.set(self.memory.used(kind) as f64);
             metrics.refused.absolute(self.memory.refused(kind));
         }
+        self.sample_documents();
         self.metrics.process.sample();
         self.metrics.machine.sample();
         self.sample_runtime();
         self.sample_users();
         self.sample_databases();
+    }
+
+    fn sample_documents(&self) {
+        let metrics = &self.metrics.documents;
+        metrics.open.set(self.documents.open() as f64);
+        metrics.loaded.set(self.documents.loaded() as f64);
+        metrics.unsaved.set(self.documents.unsaved_bytes() as f64);
     }
 
     /// Sets what has the names of upstream's runtime, if the settings ask for that.

@@ -211,8 +211,20 @@ impl DocumentClient {
     /// Counts and reports a message that is not accepted.
     pub(super) fn refused(&self, error: impl std::fmt::Display) {
         self.tenant.metrics.malformed.increment(1);
-        let report = Code::MalformedWebSocketMessage.at(Scope::Log).from(&self.context);
-        self.tenant.reports.record(report, error);
+        self.report(Code::MalformedWebSocketMessage, error);
+    }
+
+    /// Counts and reports a message that is not accepted, for the reason that it has.
+    pub(super) fn refused_message(&self, refusal: MessageRefusal) {
+        match refusal {
+            MessageRefusal::TooLarge => self.report(Code::DocumentUpdateSizeExceeded, refusal),
+            MessageRefusal::Malformed(_) | MessageRefusal::NotOfAClient => self.refused(refusal),
+        }
+    }
+
+    /// Reports a code of this client.
+    pub(super) fn report(&self, code: Code, error: impl std::fmt::Display) {
+        self.tenant.reports.record(code.at(Scope::Log).from(&self.context), error);
     }
 
     /// Counts what TCP has received and sent.

@@ -65,13 +65,15 @@ const MIGRATION_TIMES: [f64; 13] = [
 ];
 
 /// Histograms and their bounds.
-const BOUNDS: [(&str, &[f64]); 17] = [
+const BOUNDS: [(&str, &[f64]); 19] = [
     ("phoenix_channel_handled_in_duration_milliseconds", &CLIENT_TIMES),
     ("phoenix_socket_connected_duration_milliseconds", &CLIENT_TIMES),
     ("realtime_broadcast_fanout_duration_seconds", &FAN_OUT_TIMES),
     ("realtime_changes_delay_seconds", &CHANGES_TIMES),
     ("realtime_changes_lookup_duration_seconds", &CHANGES_TIMES),
     ("realtime_global_rpc", &HOP_TIMES),
+    ("realtime_documents_commit_duration_seconds", &RESPONSE_TIMES),
+    ("realtime_documents_load_duration_seconds", &RESPONSE_TIMES),
     ("realtime_http_request_duration_seconds", &RESPONSE_TIMES),
     ("realtime_join_duration_seconds", &RESPONSE_TIMES),
     ("realtime_payload_size", &PAYLOAD_SIZES),

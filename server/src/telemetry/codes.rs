@@ -249,6 +249,29 @@ codes! {
     /// Messages were dropped because a client reads more slowly than they are sent to it. Ours.
     OutboxFull: Warning, [Log], "Dropped messages for clients that read too slowly";
 
+    // Documents.
+
+    /// A shared document cannot be read from the store, or what is stored there is none. Its clients are refused, and none is shown as
+    /// empty. Ours.
+    UnableToLoadDocument: Error, [Log], "<which, and why>";
+    /// Updates of shared documents cannot be stored. They are kept, not acknowledged, and tried again. Ours.
+    UnableToSaveDocument: Error, [Log], "<why>";
+    /// The log of a shared document cannot be replaced by its state. It stays, and is longer to read. Ours.
+    UnableToCompactDocument: Warning, [Log], "<which, and why>";
+    /// A client may not use a document: its token does not permit it, or has expired. Ours.
+    DocumentForbidden: ClientError, [Log], "<why>";
+    /// An update that contradicts itself, or the document. Its client is refused. Ours.
+    DocumentUpdateRefused: ClientError, [Log], "<which document>";
+    /// An update over `documents.max_update_bytes`. Ours.
+    DocumentUpdateSizeExceeded: ClientError, [Log], "the update is too large", limit "documents.max_update_bytes";
+    /// Updates that would make a document larger than `documents.max_bytes`. Ours.
+    DocumentSizeExceeded: ClientError, [Log], "<which document>", limit "documents.max_bytes";
+    /// Updates of a document of which `documents.max_unsaved_bytes` are not stored yet. Ours.
+    DocumentUnsavedLimitReached: ClientError, [Log], "<which document>", limit "documents.max_unsaved_bytes";
+    /// Messages for a document for which `documents.queue_messages` or `documents.queue_bytes` wait, or for which there is no memory. Their
+    /// client synchronises the document again. Ours.
+    DocumentQueueLimitReached: ClientError, [Log], "<which document>", limit "documents.queue_bytes";
+
     // Other nodes.
 
     /// The Redis server of the bus cannot be reached, so this node serves its own clients only. Logged at once,
@@ -334,6 +357,8 @@ mod tests {
             "PartitionCreationFailed",
         ];
         let of_services = [
+            "UnableToLoadDocument",
+            "UnableToSaveDocument",
             "BusAway",
             "BusPresenceRefused",
             "RealtimeNodeDisconnected",

@@ -5,6 +5,7 @@
 //! where it changes (connections, rooms) is sampled, in `node/gauges.rs`.
 
 mod all_tenants;
+mod documents;
 mod hops;
 mod http;
 mod lazy;
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 use settings::{MetricsFormat, Telemetry};
 
 pub use self::all_tenants::{Answered, CommonMetrics, Hit, MessageType};
+pub use self::documents::DocumentMetrics;
 pub use self::hops::BusHops;
 pub use self::http::HttpRequests;
 pub use self::lazy::LazyTenantMetrics;
@@ -117,7 +119,7 @@ metrics! {
 metrics! {
     /// Metrics of one kind of memory; each carries the label `kind`.
     pub struct MemoryMetrics {
-        /// Memory that clients use, in bytes, by kind: connections, receiving, sessions, held, sending, presence, history. Small messages are counted while they stay: received in part, or not read by their receiver.
+        /// Memory that clients use, in bytes, by kind: connections, receiving, sessions, held, sending, presence, history, documents. Small messages are counted while they stay: received in part, or not read by their receiver.
         pub used: Gauge = "realtime_memory_used_bytes",
         /// Messages, bodies and frames refused or dropped because the memory of their tenant was used up (server.memory_budget), by kind. For each tenant in realtime_limits_refused_total, and frames of the kind sending in realtime_outbox_dropped_total.
         pub refused: Counter = "realtime_memory_refused_total",
@@ -206,6 +208,8 @@ pub struct Metrics {
     pub bus: BusMetrics,
     /// Times of messages to the other nodes.
     pub hops: BusHops,
+    /// Shared documents.
+    pub documents: DocumentMetrics,
     /// Metrics of spans.
     pub spans: SpanMetrics,
     /// Metrics of the process, as the operating system reports them.
@@ -244,6 +248,7 @@ impl Metrics {
             memory,
             bus: BusMetrics::register(&*recorder, &[]),
             hops: BusHops::register(&*recorder),
+            documents: DocumentMetrics::register(&*recorder, &[]),
             spans: SpanMetrics::register(&*recorder),
             process: ProcessMetrics::register(&*recorder, &[]),
             machine: Machine::register(&*recorder),

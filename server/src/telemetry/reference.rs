@@ -251,6 +251,26 @@ fn action(code: Code) -> &'static str {
         Code::OutboxFull => {
             "Nothing against one slow client; if many read slowly, look at the network and `[outbox]`."
         }
+        Code::UnableToLoadDocument => {
+            "See whether the store answers; a document that is damaged is restored from a backup of the store."
+        }
+        Code::UnableToSaveDocument => {
+            "Mend the store: its disk, its connection, or what the line says. Clients are not acknowledged until then, and lose nothing."
+        }
+        Code::UnableToCompactDocument => {
+            "Mend the store; the document opens more slowly the longer its log is."
+        }
+        Code::DocumentForbidden => "Nothing; the token of the client does not permit it, or has expired.",
+        Code::DocumentUpdateRefused => "Nothing; see which client sends it, and with which version of Yjs.",
+        Code::DocumentUpdateSizeExceeded | Code::DocumentSizeExceeded => {
+            "Nothing, or raise it; very large documents are better split."
+        }
+        Code::DocumentUnsavedLimitReached => {
+            "Mend the store, which does not take updates; see `UnableToSaveDocument`."
+        }
+        Code::DocumentQueueLimitReached => {
+            "Nothing; clients synchronise again. If it is frequent, see whether the machine is overloaded, or raise it."
+        }
         Code::BusAway => "Mend the way to Redis; the line names the address and the cause.",
         Code::BusCredentialsRefused | Code::StoreCredentialsRefused | Code::DatabaseCredentialsRefused => {
             "Nothing if the password is about to be changed there too; otherwise correct it on one side. Nothing has to be restarted."

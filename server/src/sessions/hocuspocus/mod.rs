@@ -23,6 +23,7 @@ use crate::auth::{DocumentAccess, NO_CHANNEL_MEMORY, RoomClaims};
 use crate::close_reason::{CloseReason, DocumentCloseReason};
 use crate::documents::{MemberMessage, OpenDocument};
 use crate::node::AuthenticationError;
+use crate::telemetry::codes::Code;
 use crate::workers::Offload;
 
 pub use protocol::HocuspocusProtocol;
@@ -171,12 +172,12 @@ impl HocuspocusSession {
     }
 
     fn refuse(&mut self, key: &str, error: &AuthenticationError) {
-        self.client.refused(error);
         self.deny(key, &error.to_string());
     }
 
     /// Denies a document. A later token for it is a fresh attempt.
     fn deny(&mut self, key: &str, reason: &str) {
+        self.client.report(Code::DocumentForbidden, reason);
         self.documents.remove(key);
         self.send(key, HocuspocusMessage::PermissionDenied(reason));
     }
@@ -290,7 +291,7 @@ impl Session for HocuspocusSession {
             Err(malformed) => Err(malformed.into()),
         };
         if let Err(refusal) = handled {
-            self.client.refused(refusal);
+            self.client.refused_message(refusal);
             self.end(refusal.close_reason());
         }
     }

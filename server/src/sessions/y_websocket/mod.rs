@@ -14,6 +14,7 @@ use super::{ClientContext, KeptClaims, MessageHead, Services, Session};
 use crate::auth::RoomClaims;
 use crate::close_reason::{CloseReason, DocumentCloseReason};
 use crate::documents::{MemberMessage, OpenDocument};
+use crate::telemetry::codes::Code;
 use crate::workers::Offload;
 
 pub use protocol::YWebsocketProtocol;
@@ -73,6 +74,9 @@ impl YWebsocketSession {
     }
 
     fn end(&mut self, reason: DocumentCloseReason) {
+        if matches!(reason, DocumentCloseReason::Forbidden | DocumentCloseReason::TokenExpired) {
+            self.client.report(Code::DocumentForbidden, reason.text());
+        }
         self.document = None;
         self.client.outbox.disconnect(reason.into());
     }
@@ -114,7 +118,7 @@ impl Session for YWebsocketSession {
         for message in messages(message) {
             let handled = message.map_err(MessageRefusal::from).and_then(|message| self.message(message));
             if let Err(refusal) = handled {
-                self.client.refused(refusal);
+                self.client.refused_message(refusal);
                 return self.end(refusal.close_reason());
             }
         }
