@@ -133,9 +133,23 @@ fn status_schema() -> Value {
         })),
         "exporters": exporters(),
         "store": store(),
+        "documents": documents(),
         "tenants": {"type": "array", "items": tenant()},
     }));
     named("Status", schema)
+}
+
+fn documents() -> Value {
+    let failure = object(json!({
+        "since": {"type": "string", "format": "date-time"},
+        "error": {"type": "string"},
+    }));
+    object(json!({
+        "open": count(),
+        "loaded": count(),
+        "unsaved_bytes": count(),
+        "save_failure": nullable(failure),
+    }))
 }
 
 fn exporters() -> Value {
