@@ -19,7 +19,7 @@ use bytes::Bytes;
 use clap::{Parser, ValueEnum};
 use futures_util::StreamExt;
 use http_body_util::Empty;
-use hub::{Bounds, Burst, Frame, NextAction, Outbox};
+use hub::{Bounds, Burst, Disconnect, Frame, NextAction, Outbox};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -103,7 +103,9 @@ impl Session for Echo {
 
     fn skipped(&mut self, _: &MessageHead<'_>) {}
 
-    fn broken(&mut self, _why: CloseReason) {}
+    fn broken(&mut self, why: CloseReason) -> Disconnect {
+        why.into()
+    }
 
     fn flush(&mut self) {}
 

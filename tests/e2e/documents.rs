@@ -49,6 +49,19 @@ async fn what_was_written_without_a_connection_reaches_the_others() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_larger_than_a_frame_may_be_is_refused_for_good() {
+    let world = World::with(|settings| {
+        settings.limits.max_payload_size_in_kb = crate::count(1);
+        settings.server.max_frame_size = settings::ByteSize::kib(16);
+    })
+    .await;
+    let mut editor = Editor::open(&world, "room").await;
+    editor.send_bytes(&[0; 20_000]).await;
+    assert_eq!(editor.closed().await, 4413);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn readers_receive_changes_and_make_none() {
     let world = World::start().await;
     let mut writer = Editor::open(&world, "room").await;

@@ -25,7 +25,7 @@ pub use services::Services;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hub::Outbox;
+use hub::{Disconnect, Outbox};
 
 use crate::close_reason::CloseReason;
 use crate::workers::Offload;
@@ -58,8 +58,9 @@ pub trait Session: Send {
     /// A message was not received, for lack of memory; this is its beginning.
     fn skipped(&mut self, head: &MessageHead<'_>);
 
-    /// What was received is not a message, or none that can be accepted: the connection is about to end because of `why`.
-    fn broken(&mut self, why: CloseReason);
+    /// What was received is not a message, or none that can be accepted: the connection is about to end because of `why`. Returns how
+    /// that is stated to the client.
+    fn broken(&mut self, why: CloseReason) -> Disconnect;
 
     /// Nothing more is read for now: sends what was gathered to go out together.
     fn flush(&mut self);

@@ -41,7 +41,9 @@ impl Session for RefusedSession {
 
     fn skipped(&mut self, _: &MessageHead<'_>) {}
 
-    fn broken(&mut self, _: CloseReason) {}
+    fn broken(&mut self, why: CloseReason) -> Disconnect {
+        why.into()
+    }
 
     fn flush(&mut self) {}
 

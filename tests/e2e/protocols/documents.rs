@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
-use hub::{Dialect, Frame, Outbox};
+use hub::{Dialect, Disconnect, Frame, Outbox};
 use realtime_server::auth::{Credentials, RoomClaims, TokenError, confirmed_subprotocol};
 use realtime_server::close_reason::CloseReason;
 use realtime_server::response;
@@ -138,7 +138,9 @@ impl Session for DocumentsSession {
 
     fn skipped(&mut self, _: &MessageHead<'_>) {}
 
-    fn broken(&mut self, _: CloseReason) {}
+    fn broken(&mut self, why: CloseReason) -> Disconnect {
+        why.into()
+    }
 
     fn flush(&mut self) {}
 

@@ -10,7 +10,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use hub::{
-    Audience, Bundle, Dialect, Frame, Group, Member, Membership, Outbox, Privacy, Receives, RoomKey, Space,
+    Audience, Bundle, Dialect, Disconnect, Frame, Group, Member, Membership, Outbox, Privacy, Receives,
+    RoomKey, Space,
 };
 use realtime_server::auth::Claims;
 use realtime_server::close_reason::CloseReason;
@@ -143,7 +144,9 @@ impl Session for LinesSession {
 
     fn skipped(&mut self, _: &MessageHead<'_>) {}
 
-    fn broken(&mut self, _: CloseReason) {}
+    fn broken(&mut self, why: CloseReason) -> Disconnect {
+        why.into()
+    }
 
     fn flush(&mut self) {}
 

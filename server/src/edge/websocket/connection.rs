@@ -222,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             return Ok(());
         }
         if let (Phase::Open, Some(session)) = (self.phase, self.handler.session()) {
-            session.broken(CloseReason::OutOfMemory);
+            let _no_close_frame = session.broken(CloseReason::OutOfMemory);
         }
         Err(io::ErrorKind::OutOfMemory.into())
     }
@@ -333,10 +333,9 @@ impl<S: AsyncRead + AsyncWrite + Readable + Unpin> Connection<S> {
             _ => return Err(()),
         };
         if self.phase == Phase::Open {
-            if let Some(session) = self.handler.session() {
-                session.broken(reason);
-            }
-            self.send_close(reason.into());
+            let disconnect =
+                self.handler.session().map_or_else(|| reason.into(), |session| session.broken(reason));
+            self.send_close(disconnect);
         }
         self.linger_from_now();
         Ok(())

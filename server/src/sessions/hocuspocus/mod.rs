@@ -10,7 +10,7 @@ mod protocol;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hub::Outbox;
+use hub::{Disconnect, Outbox};
 use wire::hocuspocus::{self, HocuspocusFrame, HocuspocusMessage, RoutingKey, Scope};
 use wire::yjs::AwarenessUpdate;
 
@@ -300,8 +300,10 @@ impl Session for HocuspocusSession {
         self.end(DocumentCloseReason::RateLimited);
     }
 
-    fn broken(&mut self, why: CloseReason) {
+    /// With 1009 if a message is too large: clients before 3 stop after that code, and come back at once after others.
+    fn broken(&mut self, why: CloseReason) -> Disconnect {
         self.client.refused(why.text());
+        why.into()
     }
 
     fn flush(&mut self) {}

@@ -30,7 +30,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hub::{Bundle, Outbox};
+use hub::{Bundle, Disconnect, Outbox};
 use rustc_hash::FxBuildHasher;
 use serde_json::json;
 use wire::phoenix::{self, ReplyTarget, UnreadableBroadcast, UserBroadcast};
@@ -234,13 +234,17 @@ impl Session for PhoenixSession {
         }
     }
 
-    fn broken(&mut self, why: CloseReason) {
+    fn broken(&mut self, why: CloseReason) -> Disconnect {
         let code = match why {
-            CloseReason::OutOfMemory => Code::MemoryLimitReached,
-            CloseReason::MessageTooLarge { .. } => Code::MessageSizeExceeded,
-            _ => return self.malformed(why.text()),
+            CloseReason::OutOfMemory => Some(Code::MemoryLimitReached),
+            CloseReason::MessageTooLarge { .. } => Some(Code::MessageSizeExceeded),
+            _ => None,
         };
-        self.tenant.reports.record(self.report(code, Scope::Log), why.text());
+        match code {
+            Some(code) => self.tenant.reports.record(self.report(code, Scope::Log), why.text()),
+            None => self.malformed(why.text()),
+        }
+        why.into()
     }
 
     fn flush(&mut self) {

@@ -5,7 +5,7 @@ mod protocol;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hub::Outbox;
+use hub::{Disconnect, Outbox};
 use wire::y_websocket::{YWebsocketMessage, messages};
 use wire::yjs::AwarenessUpdate;
 
@@ -128,8 +128,13 @@ impl Session for YWebsocketSession {
         self.end(DocumentCloseReason::RateLimited);
     }
 
-    fn broken(&mut self, why: CloseReason) {
+    fn broken(&mut self, why: CloseReason) -> Disconnect {
         self.client.refused(why.text());
+        match why {
+            // After 1009 its client comes back with the same message, again and again.
+            CloseReason::MessageTooLarge { .. } => DocumentCloseReason::TooLarge.into(),
+            why => why.into(),
+        }
     }
 
     fn flush(&mut self) {}
