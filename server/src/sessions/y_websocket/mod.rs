@@ -3,7 +3,7 @@
 mod protocol;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hub::{Disconnect, Outbox};
 use wire::y_websocket::{YWebsocketMessage, messages};
@@ -18,6 +18,10 @@ use crate::telemetry::codes::Code;
 use crate::workers::Offload;
 
 pub use protocol::YWebsocketProtocol;
+
+/// A connection is not closed earlier because its token has expired: clients before 3.1 that are accepted and closed come back after
+/// a tenth of a second, for ever.
+const EXPIRES_AFTER: Duration = Duration::from_secs(1);
 
 /// One connection of a y-websocket client.
 pub struct YWebsocketSession {
@@ -40,7 +44,7 @@ impl YWebsocketSession {
     ) -> Self {
         let client = DocumentClient::new(services, client);
         let silence_ends = Instant::now() + SILENCE_MAX;
-        let recheck_at = client.recheck_at(&claims);
+        let recheck_at = client.recheck_at(&claims).max(Instant::now() + EXPIRES_AFTER);
         let permitted = address.as_ref().and_then(|address| client.access(&claims, address));
         let document = address
             .as_ref()
