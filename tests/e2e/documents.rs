@@ -48,6 +48,21 @@ async fn what_was_written_without_a_connection_reaches_the_others() {
     world.stop().await;
 }
 
+// The message and the end of the connection are read at once.
+#[tokio::test]
+async fn what_is_sent_just_before_a_client_leaves_is_kept() {
+    let world = World::start().await;
+    for round in 0..50 {
+        let room = format!("room-{round}");
+        let mut stays = Editor::open(&world, &room).await;
+        let mut leaves = Editor::open(&world, &room).await;
+        leaves.insert("a").await;
+        drop(leaves);
+        stays.until("a").await;
+    }
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_message_that_is_larger_than_a_frame_may_be_is_refused_for_good() {
     let world = World::with(|settings| {

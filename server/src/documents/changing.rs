@@ -1,5 +1,7 @@
 //! Changes of the content: applied together, sent to the members as one, and answered once they are saved.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use wire::hocuspocus::Applied as Acknowledgement;
 use wire::yjs::DocumentUpdate;
@@ -16,6 +18,10 @@ use crate::telemetry::codes::Code;
 /// An update of a member.
 pub(super) struct Change {
     pub(super) member: MemberId,
+    /// What the member was permitted when its message was taken: it may have left since, as clients do that send and close at once.
+    pub(super) access: DocumentAccess,
+    /// The user, who may have left too.
+    pub(super) user: Option<Arc<str>>,
     pub(super) update: Box<[u8]>,
     /// Whether it answers what the client has more, which may be nothing.
     pub(super) is_answer: bool,
@@ -72,17 +78,20 @@ impl DocumentTask {
     fn permitted(&self, changes: Vec<Change>) -> Vec<Change> {
         let mut permitted = Vec::with_capacity(changes.len());
         for change in changes {
-            let Some(member) = self.parked.members.get(&change.member) else { continue };
-            match member.access {
+            match change.access {
                 DocumentAccess::Write => permitted.push(change),
-                DocumentAccess::Read => {
-                    let is_known = change.is_answer && self.contains(&change.update);
-                    let applied = if is_known { Acknowledgement::Yes } else { Acknowledgement::No };
-                    member.acknowledge(1, applied);
-                }
+                DocumentAccess::Read => self.refuse_reader(&change),
             }
         }
         permitted
+    }
+
+    /// Answers one who may only read, and need not have sent anything new.
+    fn refuse_reader(&self, change: &Change) {
+        let Some(member) = self.parked.members.get(&change.member) else { return };
+        let is_known = change.is_answer && self.contains(&change.update);
+        let applied = if is_known { Acknowledgement::Yes } else { Acknowledgement::No };
+        member.acknowledge(1, applied);
     }
 
     /// Refuses changes: Hocuspocus clients by an answer, the connections of others end.
@@ -129,11 +138,10 @@ impl DocumentTask {
 
     /// Sends an update to all, and queues it for the store.
     fn publish_update(&mut self, changes: &[Change], update: Bytes) {
-        let first = changes.first().map(|change| change.member);
         // One that has sent it all alone has it.
-        let sender = first.filter(|first| changes.iter().all(|change| change.member == *first));
-        let user = sender.and_then(|sender| self.parked.members.get(&sender)).and_then(|it| it.user.clone());
-        self.publish(DocumentEvent::Update(&update), sender);
+        let sender = changes.first().filter(|first| changes.iter().all(|it| it.member == first.member));
+        let user = sender.and_then(|first| first.user.clone());
+        self.publish(DocumentEvent::Update(&update), sender.map(|first| first.member));
         self.unsaved.add(&self.document.name, update.clone(), user);
         if self.document.documents.node.settings().documents.y_websocket_echo {
             self.await_echo(changes, update);

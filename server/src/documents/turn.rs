@@ -76,11 +76,7 @@ impl DocumentTask {
                 self.parked.members.entry(id).and_modify(|member| member.access = access);
             }
             Request::CaughtUp(id) => turn.caught_up.push(id),
-            Request::Message(id, message, _charge) if self.parked.members.contains_key(&id) => {
-                self.sort_message(id, message, turn, states);
-            }
-            // It has left, or was refused what it asked for.
-            Request::Message(..) => {}
+            Request::Message(id, message, _charge) => self.sort_message(id, message, turn, states),
         }
     }
 
@@ -91,14 +87,18 @@ impl DocumentTask {
         turn: &mut Turn,
         states: &mut Vec<SentState>,
     ) {
+        // Otherwise it was refused what it asked for.
+        let Some(sender) = self.parked.members.get(&member) else { return };
+        let (access, user) = (sender.access, sender.user.clone());
+        let change = |update, is_answer| Change { member, access, user, update, is_answer };
         match message {
             MemberMessage::Lacks(state_vector) => {
                 // One that asks twice at once is answered once.
                 turn.lacking.retain(|(asking, _)| *asking != member);
                 turn.lacking.push((member, state_vector));
             }
-            MemberMessage::Update(update) => turn.changes.push(Change { member, update, is_answer: false }),
-            MemberMessage::Answer(update) => turn.changes.push(Change { member, update, is_answer: true }),
+            MemberMessage::Update(update) => turn.changes.push(change(update, false)),
+            MemberMessage::Answer(update) => turn.changes.push(change(update, true)),
             MemberMessage::Awareness(update) => states.extend(self.receive_states(member, &update)),
             MemberMessage::QueryAwareness => self.send_states(member),
             MemberMessage::Stateless(payload) => {
