@@ -8,7 +8,7 @@ use wire::yjs::DocumentUpdate;
 
 use super::content::{Applied, Inapplicable};
 use super::event::DocumentEvent;
-use super::member::{MemberId, MemberProtocol};
+use super::member::{Acknowledges, MemberId, MemberProtocol};
 use super::task::DocumentTask;
 use super::unsaved::DelayedAnswer;
 use crate::auth::DocumentAccess;
@@ -23,8 +23,7 @@ pub(super) struct Change {
     /// The user, who may have left too.
     pub(super) user: Option<Arc<str>>,
     pub(super) update: Box<[u8]>,
-    /// Whether it answers what the client has more, which may be nothing.
-    pub(super) is_answer: bool,
+    pub(super) acknowledges: Acknowledges,
 }
 
 impl DocumentTask {
@@ -89,9 +88,10 @@ impl DocumentTask {
     /// Answers one who may only read, and need not have sent anything new.
     fn refuse_reader(&self, change: &Change) {
         let Some(member) = self.parked.members.get(&change.member) else { return };
-        let is_known = change.is_answer && self.contains(&change.update);
+        let is_answer = matches!(change.acknowledges, Acknowledges::UpTo(_));
+        let is_known = is_answer && self.contains(&change.update);
         let applied = if is_known { Acknowledgement::Yes } else { Acknowledgement::No };
-        member.acknowledge(1, applied);
+        member.acknowledge(change.acknowledges, applied);
     }
 
     /// Refuses changes: Hocuspocus clients by an answer, the connections of others end.
@@ -99,7 +99,7 @@ impl DocumentTask {
         for change in changes {
             let Some(member) = self.parked.members.get(&change.member) else { continue };
             match member.protocol {
-                MemberProtocol::Hocuspocus { .. } => member.acknowledge(1, Acknowledgement::No),
+                MemberProtocol::Hocuspocus(_) => member.acknowledge(change.acknowledges, Acknowledgement::No),
                 MemberProtocol::YWebsocket { .. } => self.fail(vec![change.member], reason),
             }
         }
@@ -165,8 +165,8 @@ impl DocumentTask {
     fn await_saving(&mut self, changes: &[Change]) {
         for change in changes {
             let member = self.parked.members.get(&change.member);
-            if member.is_some_and(|member| matches!(member.protocol, MemberProtocol::Hocuspocus { .. })) {
-                let saved = self.unsaved.wait(DelayedAnswer::Updates(change.member, 1));
+            if member.is_some_and(|member| matches!(member.protocol, MemberProtocol::Hocuspocus(_))) {
+                let saved = self.unsaved.wait(DelayedAnswer::Updates(change.member, change.acknowledges));
                 saved.into_iter().for_each(|waiting| self.answer_waiting(waiting));
             }
         }

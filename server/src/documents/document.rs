@@ -91,6 +91,10 @@ impl Document {
         let _closed = self.put(Request::CaughtUp(member));
     }
 
+    pub(super) fn ask(self: &Arc<Self>, member: MemberId) {
+        let _closed = self.put(Request::Ask(member));
+    }
+
     pub(super) fn message(
         self: &Arc<Self>,
         member: MemberId,

@@ -25,6 +25,8 @@ pub(super) enum Request {
     Access(MemberId, DocumentAccess),
     /// A connection has read what waited for it, after something did not fit.
     CaughtUp(MemberId),
+    /// Messages of a connection were lost: it is asked for what it has more.
+    Ask(MemberId),
     /// A message of a connection.
     Message(MemberId, MemberMessage, MemoryCharge),
 }
@@ -37,7 +39,12 @@ pub enum MemberMessage {
     /// A change.
     Update(Box<[u8]>),
     /// What it has more than the server: the answer to a question of the server.
-    Answer(Box<[u8]>),
+    Answer {
+        /// All of it, which may be nothing.
+        update: Box<[u8]>,
+        /// How many messages it has sent that it counts until they are answered. It contains what they said.
+        sent: u64,
+    },
     /// States of clients.
     Awareness(Box<[u8]>),
     /// It asks for all of them.
@@ -54,7 +61,7 @@ impl MemberMessage {
         match self {
             Self::Lacks(bytes)
             | Self::Update(bytes)
-            | Self::Answer(bytes)
+            | Self::Answer { update: bytes, .. }
             | Self::Awareness(bytes)
             | Self::Confirm(bytes) => bytes.len(),
             Self::Stateless(text) => text.len(),

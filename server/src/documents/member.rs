@@ -1,6 +1,7 @@
 //! A connection that has a document open, and how it is spoken to.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hub::{Backlog, Frame, Outbox, Recipient, RoomMember};
 use wire::hocuspocus::{self, HocuspocusMessage};
@@ -35,10 +36,47 @@ pub enum MemberProtocol {
         outbox: Arc<Outbox>,
     },
     /// Many documents per connection, and each update is acknowledged.
-    Hocuspocus {
-        /// How the client names the document.
-        key: Arc<str>,
-    },
+    Hocuspocus(HocuspocusMember),
+}
+
+/// What a Hocuspocus client and a document have in common.
+#[derive(Debug, Clone)]
+pub struct HocuspocusMember {
+    /// How the client names the document.
+    pub key: Arc<str>,
+    /// How many messages were answered of those that the client counts until they are: it counts on while it has the document open
+    /// again and again on one connection.
+    pub answered: Arc<AtomicU64>,
+    /// Whether the task has ended its use of the document.
+    pub is_failed: Arc<AtomicBool>,
+}
+
+/// Which messages of a Hocuspocus client one answer acknowledges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledges {
+    /// One more.
+    One,
+    /// All, so that as many as this are answered.
+    UpTo(u64),
+}
+
+impl HocuspocusMember {
+    /// A client that names the document by `key`, and of which so many messages were answered before.
+    pub fn new(key: Arc<str>, answered: Arc<AtomicU64>) -> Self {
+        Self { key, answered, is_failed: Arc::default() }
+    }
+
+    /// How many messages are to be answered.
+    fn take_count(&self, acknowledges: Acknowledges) -> u64 {
+        // Only the task of the document writes it.
+        let answered = self.answered.load(Ordering::Relaxed);
+        let count = match acknowledges {
+            Acknowledges::One => 1,
+            Acknowledges::UpTo(all) => all.saturating_sub(answered),
+        };
+        self.answered.store(answered + count, Ordering::Relaxed);
+        count
+    }
 }
 
 impl DocumentMember {
@@ -59,7 +97,7 @@ impl DocumentMember {
                 Some(frame) => frame,
                 None => return,
             },
-            MemberProtocol::Hocuspocus { key } => event.for_hocuspocus(key),
+            MemberProtocol::Hocuspocus(it) => event.for_hocuspocus(&it.key),
         });
     }
 
@@ -71,15 +109,15 @@ impl DocumentMember {
     fn encode_sync(&self, message: SyncMessage<'_>) -> Frame {
         match &self.protocol {
             MemberProtocol::YWebsocket { .. } => YWebsocketMessage::Sync(message).encode(),
-            MemberProtocol::Hocuspocus { key } => HocuspocusMessage::Sync(message).encode(key),
+            MemberProtocol::Hocuspocus(it) => HocuspocusMessage::Sync(message).encode(&it.key),
         }
     }
 
-    /// Acknowledges `count` updates of a Hocuspocus client.
-    pub(super) fn acknowledge(&self, count: u32, applied: hocuspocus::Applied) {
-        if let MemberProtocol::Hocuspocus { key } = &self.protocol {
-            let frame = HocuspocusMessage::SyncStatus(applied).encode(key);
-            (0..count).for_each(|_| self.recipient.reply(&frame));
+    /// Acknowledges messages of a Hocuspocus client.
+    pub(super) fn acknowledge(&self, acknowledges: Acknowledges, applied: hocuspocus::Applied) {
+        if let MemberProtocol::Hocuspocus(it) = &self.protocol {
+            let frame = HocuspocusMessage::SyncStatus(applied).encode(&it.key);
+            (0..it.take_count(acknowledges)).for_each(|_| self.recipient.reply(&frame));
         }
     }
 
@@ -94,8 +132,9 @@ impl DocumentMember {
     pub(super) fn fail(&self, reason: DocumentCloseReason) {
         match &self.protocol {
             MemberProtocol::YWebsocket { outbox } => outbox.disconnect(reason.into()),
-            MemberProtocol::Hocuspocus { key } => {
-                self.recipient.reply(&HocuspocusMessage::PermissionDenied(reason.text()).encode(key));
+            MemberProtocol::Hocuspocus(it) => {
+                it.is_failed.store(true, Ordering::Relaxed);
+                self.recipient.reply(&HocuspocusMessage::PermissionDenied(reason.text()).encode(&it.key));
             }
         }
     }

@@ -51,7 +51,7 @@ pub const HOCUSPOCUS: Dialect = Dialect::new(3);
 
 pub use self::document::{Document, Overloaded};
 pub use self::mailbox::MemberMessage;
-pub use self::member::{DocumentMember, MemberId, MemberProtocol};
+pub use self::member::{DocumentMember, HocuspocusMember, MemberId, MemberProtocol};
 pub use self::open::{OpenDocument, OpenRequest};
 
 /// All documents of this node.

@@ -1,10 +1,12 @@
 //! A document as one connection has it open. Dropping it closes it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hub::{Dialect, Frame, Member, Membership, Outbox, Receives};
 
-use super::{Document, DocumentMember, Documents, MemberId, MemberMessage, MemberProtocol, Overloaded};
+use super::member::{DocumentMember, HocuspocusMember, MemberId, MemberProtocol};
+use super::{Document, Documents, MemberMessage, Overloaded};
 use crate::auth::DocumentAccess;
 use crate::tenants::Tenant;
 
@@ -13,7 +15,7 @@ pub struct OpenDocument {
     document: Arc<Document>,
     membership: Membership,
     id: MemberId,
-    key: Option<Arc<str>>,
+    hocuspocus: Option<HocuspocusMember>,
 }
 
 /// Who opens a document.
@@ -28,8 +30,8 @@ pub struct OpenRequest<'a> {
     pub outbox: &'a Arc<Outbox>,
     /// How events are encoded for it.
     pub dialect: Dialect,
-    /// How the client names the document, if its protocol has names.
-    pub key: Option<Arc<str>>,
+    /// What clients of Hocuspocus have beside that.
+    pub hocuspocus: Option<HocuspocusMember>,
     /// What it may do.
     pub access: DocumentAccess,
     /// The user.
@@ -41,7 +43,8 @@ impl Documents {
     pub fn open(self: &Arc<Self>, request: &OpenRequest<'_>, reply: &Frame) -> OpenDocument {
         loop {
             let document = self.document(request.tenant, request.room, request.doc);
-            let group = document.acquire_key(request.key.as_ref());
+            let key = request.hocuspocus.as_ref().map(|it| &it.key);
+            let group = document.acquire_key(key);
             let member = Member {
                 outbox: Arc::clone(request.outbox),
                 dialect: request.dialect,
@@ -49,16 +52,19 @@ impl Documents {
                 receives: Receives::Everything,
             };
             let membership = self.node.hub.join(document.room.clone(), member, reply);
-            let protocol = match &request.key {
-                Some(key) => MemberProtocol::Hocuspocus { key: Arc::clone(key) },
+            let protocol = match &request.hocuspocus {
+                Some(member) => MemberProtocol::Hocuspocus(member.clone()),
                 None => MemberProtocol::YWebsocket { outbox: Arc::clone(request.outbox) },
             };
             let (access, user) = (request.access, request.user.clone());
             let member = DocumentMember { recipient: membership.recipient(), access, protocol, user };
             match document.join(member) {
-                Ok(id) => return OpenDocument { document, membership, id, key: request.key.clone() },
+                Ok(id) => {
+                    let hocuspocus = request.hocuspocus.clone();
+                    return OpenDocument { document, membership, id, hocuspocus };
+                }
                 // It was closed since it was found. The next one is another.
-                Err(_closed) => request.key.iter().for_each(|key| document.keys.release(key)),
+                Err(_closed) => key.into_iter().for_each(|key| document.keys.release(key)),
             }
         }
     }
@@ -78,6 +84,16 @@ impl OpenDocument {
         self.document.set_access(self.id, access);
     }
 
+    /// Asks the client for everything that it has more than the server, because messages of it were lost.
+    pub fn ask(&self) {
+        self.document.ask(self.id);
+    }
+
+    /// Whether the document has ended its use by this connection. The client was sent the reason.
+    pub fn is_failed(&self) -> bool {
+        self.hocuspocus.as_ref().is_some_and(|it| it.is_failed.load(Ordering::Relaxed))
+    }
+
     /// The connection has read everything: sends what did not fit before.
     pub fn caught_up(&self) {
         if self.membership.take_missed().broadcasts > 0 {
@@ -89,6 +105,6 @@ impl OpenDocument {
 impl Drop for OpenDocument {
     fn drop(&mut self) {
         self.document.leave(self.id);
-        self.key.iter().for_each(|key| self.document.keys.release(key));
+        self.hocuspocus.iter().for_each(|it| self.document.keys.release(&it.key));
     }
 }

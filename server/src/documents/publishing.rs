@@ -72,15 +72,12 @@ impl DocumentTask {
     /// Begins the synchronisation with new members, and answers what others lack.
     pub(super) fn answer(&mut self, turn: &Turn) {
         let Some(loaded) = &self.content else { return };
-        if !turn.joined.is_empty() {
+        if !turn.asked.is_empty() {
             let state_vector = loaded.content.state_vector();
-            for id in &turn.joined {
-                if let Some(member) = self.parked.members.get(id) {
-                    member.synchronise(SyncMessage::Step1(&state_vector));
-                }
-                self.send_states(*id);
-            }
+            let members = turn.asked.iter().filter_map(|id| self.parked.members.get(id));
+            members.for_each(|member| member.synchronise(SyncMessage::Step1(&state_vector)));
         }
+        turn.joined.iter().for_each(|id| self.send_states(*id));
         for (id, state_vector) in &turn.lacking {
             self.parked.missed.remove(id);
             self.send_missing(*id, state_vector);

@@ -45,8 +45,8 @@ impl DocumentTask {
     pub(super) fn answer_waiting(&self, waiting: DelayedAnswer) {
         let member = |id| self.parked.members.get(&id);
         match waiting {
-            DelayedAnswer::Updates(id, count) => {
-                member(id).into_iter().for_each(|member| member.acknowledge(count, Acknowledgement::Yes));
+            DelayedAnswer::Updates(id, which) => {
+                member(id).into_iter().for_each(|member| member.acknowledge(which, Acknowledgement::Yes));
             }
             DelayedAnswer::Confirm(id, payload) => {
                 member(id).into_iter().for_each(|member| member.confirm(&payload));

@@ -9,7 +9,7 @@ use super::compaction;
 use super::event::DocumentEvent;
 use super::loading;
 use super::mailbox::{Batch, MemberMessage, Request};
-use super::member::MemberId;
+use super::member::{Acknowledges, MemberId, MemberProtocol};
 use super::task::DocumentTask;
 use super::unsaved::DelayedAnswer;
 use crate::close_reason::DocumentCloseReason;
@@ -17,6 +17,8 @@ use crate::close_reason::DocumentCloseReason;
 /// What a batch asks for that needs the content.
 #[derive(Default)]
 pub(super) struct Turn {
+    /// Those that the server asks for what they have more.
+    pub(super) asked: Vec<MemberId>,
     pub(super) joined: Vec<MemberId>,
     pub(super) lacking: Vec<(MemberId, Box<[u8]>)>,
     pub(super) caught_up: Vec<MemberId>,
@@ -29,7 +31,8 @@ impl Turn {
     fn members(&self) -> impl Iterator<Item = MemberId> {
         let changes = self.changes.iter().map(|change| change.member);
         let lacking = self.lacking.iter().map(|(member, _)| *member);
-        self.joined.iter().copied().chain(changes).chain(lacking).chain(self.caught_up.iter().copied())
+        let others = [&self.asked, &self.joined, &self.caught_up];
+        others.into_iter().flatten().copied().chain(changes).chain(lacking)
     }
 }
 
@@ -63,6 +66,10 @@ impl DocumentTask {
     fn sort(&mut self, request: Request, turn: &mut Turn, states: &mut Vec<SentState>) {
         match request {
             Request::Join(id, member) => {
+                // A Hocuspocus client is asked whenever it asks: it expects that, and waits for the answer to what it sends then.
+                if matches!(member.protocol, MemberProtocol::YWebsocket { .. }) {
+                    turn.asked.push(id);
+                }
                 self.parked.members.insert(id, member);
                 turn.joined.push(id);
             }
@@ -76,6 +83,7 @@ impl DocumentTask {
                 self.parked.members.entry(id).and_modify(|member| member.access = access);
             }
             Request::CaughtUp(id) => turn.caught_up.push(id),
+            Request::Ask(id) => turn.asked.push(id),
             Request::Message(id, message, _charge) => self.sort_message(id, message, turn, states),
         }
     }
@@ -90,15 +98,20 @@ impl DocumentTask {
         // Otherwise it was refused what it asked for.
         let Some(sender) = self.parked.members.get(&member) else { return };
         let (access, user) = (sender.access, sender.user.clone());
-        let change = |update, is_answer| Change { member, access, user, update, is_answer };
+        let change = |update, acknowledges| Change { member, access, user, update, acknowledges };
         match message {
             MemberMessage::Lacks(state_vector) => {
                 // One that asks twice at once is answered once.
                 turn.lacking.retain(|(asking, _)| *asking != member);
                 turn.lacking.push((member, state_vector));
+                if matches!(sender.protocol, MemberProtocol::Hocuspocus(_)) && !turn.asked.contains(&member) {
+                    turn.asked.push(member);
+                }
             }
-            MemberMessage::Update(update) => turn.changes.push(change(update, false)),
-            MemberMessage::Answer(update) => turn.changes.push(change(update, true)),
+            MemberMessage::Update(update) => turn.changes.push(change(update, Acknowledges::One)),
+            MemberMessage::Answer { update, sent } => {
+                turn.changes.push(change(update, Acknowledges::UpTo(sent)))
+            }
             MemberMessage::Awareness(update) => states.extend(self.receive_states(member, &update)),
             MemberMessage::QueryAwareness => self.send_states(member),
             MemberMessage::Stateless(payload) => {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hub::{MemoryCharge, MemoryKind, TenantMemory};
 
-use super::MemberId;
+use super::member::{Acknowledges, MemberId};
 use crate::node::DocumentCounts;
 use crate::store::{DocumentName, DocumentUpdate};
 
 /// An answer that members are sent once everything before is stored.
 #[derive(Debug)]
 pub(super) enum DelayedAnswer {
-    /// So many updates of a member are acknowledged.
-    Updates(MemberId, u32),
+    /// Messages of a member are acknowledged.
+    Updates(MemberId, Acknowledges),
     /// The question of a member is answered with the same bytes.
     Confirm(MemberId, Box<[u8]>),
     /// An update is sent back to those who have sent it.

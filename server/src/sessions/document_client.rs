@@ -10,7 +10,7 @@ use wire::yjs::{AwarenessUpdate, DocumentUpdate, StateVector, SyncMessage, YjsEr
 use super::{ClientContext, KeptClaims, Services};
 use crate::auth::{DocumentAccess, DocumentRules, RoomClaims, TokenError};
 use crate::close_reason::DocumentCloseReason;
-use crate::documents::{MemberMessage, OpenDocument, OpenRequest};
+use crate::documents::{HocuspocusMember, MemberMessage, OpenDocument, OpenRequest};
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::request_context::RequestContext;
 use crate::tenants::{SocketRegistration, Tenant};
@@ -133,7 +133,7 @@ impl DocumentClient {
     pub(super) fn open(
         &self,
         address: &DocumentAddress,
-        key: Option<Arc<str>>,
+        hocuspocus: Option<HocuspocusMember>,
         (claims, access): (&RoomClaims, DocumentAccess),
         reply: &Frame,
     ) -> OpenDocument {
@@ -143,7 +143,7 @@ impl DocumentClient {
             doc: &address.doc,
             outbox: &self.outbox,
             dialect: self.dialect,
-            key,
+            hocuspocus,
             access,
             user: Some(Arc::from(&*claims.sub)),
         };
@@ -168,7 +168,7 @@ impl DocumentClient {
                 StateVector::decode(state_vector)?;
                 MemberMessage::Lacks(state_vector.into())
             }
-            SyncMessage::Step2(update) => MemberMessage::Answer(checked(update)?),
+            SyncMessage::Step2(update) => MemberMessage::Answer { update: checked(update)?, sent: 0 },
             SyncMessage::Update(update) => MemberMessage::Update(checked(update)?),
         })
     }

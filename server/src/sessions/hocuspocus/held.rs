@@ -22,6 +22,11 @@ impl EarlyMessage {
         let bytes = message.bytes();
         Self { message, bytes }
     }
+
+    /// Whether the client asks for what it lacks.
+    pub(super) fn is_question(&self) -> bool {
+        matches!(self.message, MemberMessage::Lacks(_))
+    }
 }
 
 /// The bounds of these settings.

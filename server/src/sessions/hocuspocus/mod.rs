@@ -3,6 +3,7 @@
 //!
 //! The handshake needs no token. What a client sends for a document before its token is verified is kept, up to a bound.
 
+mod attached;
 mod documents;
 mod held;
 mod protocol;
@@ -11,17 +12,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hub::{Disconnect, Outbox};
-use wire::hocuspocus::{self, HocuspocusFrame, HocuspocusMessage, RoutingKey, Scope};
+use wire::hocuspocus::{self, Applied, HocuspocusFrame, HocuspocusMessage, RoutingKey, Scope};
 use wire::yjs::AwarenessUpdate;
 
-use self::documents::{AttachedDocuments, Authentication};
+use self::documents::{AttachedDocuments, Authentication, Delivered};
 use self::held::EarlyMessage;
 use super::completions::Completions;
 use super::document_client::{DocumentAddress, DocumentClient, MessageRefusal, SILENCE_MAX};
 use super::{ClientContext, KeptClaims, MessageHead, Services, Session};
 use crate::auth::{DocumentAccess, NO_CHANNEL_MEMORY, RoomClaims};
 use crate::close_reason::{CloseReason, DocumentCloseReason};
-use crate::documents::{MemberMessage, OpenDocument};
+use crate::documents::MemberMessage;
 use crate::node::AuthenticationError;
 use crate::telemetry::codes::Code;
 use crate::workers::Offload;
@@ -31,9 +32,6 @@ pub use protocol::HocuspocusProtocol;
 /// How long a connection may have no document whose token was accepted.
 const AUTHENTICATION_MAX: Duration = Duration::from_secs(60);
 
-/// How long a client may take to send a token that it was asked for. Those before 3.3 do not know the question.
-const TOKEN_WAIT: Duration = Duration::from_secs(5);
-
 /// Why one more document is denied.
 const TOO_MANY: &str = "too many documents on this connection";
 
@@ -42,6 +40,8 @@ pub struct HocuspocusSession {
     client: DocumentClient,
     documents: AttachedDocuments,
     authentications: Completions<Authentication>,
+    /// What the token of the handshake states, if it had one: it is that of documents for which the client sends none.
+    of_handshake: Option<Arc<KeptClaims<RoomClaims>>>,
     /// Until when one token has to be accepted; `None` once one was.
     authenticate_by: Option<Instant>,
     silence_ends: Instant,
@@ -51,7 +51,11 @@ pub struct HocuspocusSession {
 
 impl HocuspocusSession {
     /// The session of a client that has just connected.
-    pub(super) fn new(services: Arc<Services>, client: ClientContext) -> Self {
+    pub(super) fn new(
+        services: Arc<Services>,
+        client: ClientContext,
+        of_handshake: Option<Arc<KeptClaims<RoomClaims>>>,
+    ) -> Self {
         let max_tasks = services.node.settings().server.max_tasks_per_connection;
         let client = DocumentClient::new(services, client);
         let tasks = client.services.tasks.clone();
@@ -61,6 +65,7 @@ impl HocuspocusSession {
             client,
             documents: AttachedDocuments::default(),
             authentications,
+            of_handshake,
             authenticate_by: Some(now + AUTHENTICATION_MAX),
             silence_ends: now + SILENCE_MAX,
             recheck_at: None,
@@ -84,8 +89,11 @@ impl HocuspocusSession {
                 self.documents.remove(name);
             }
             HocuspocusMessage::Sync(message) | HocuspocusMessage::SyncReply(message) => {
-                let message = self.client.sync(message)?;
-                self.hand_over(key, message);
+                match self.client.sync(message) {
+                    Ok(message) => self.hand_over(key, message),
+                    Err(MessageRefusal::TooLarge) => self.deny_too_large(key.as_str()),
+                    Err(malformed) => return Err(malformed),
+                }
             }
             HocuspocusMessage::Awareness(update) => {
                 let message = self.client.awareness(update)?;
@@ -107,14 +115,11 @@ impl HocuspocusSession {
 
     /// Verifies a token, as a task: it may wait for a key.
     fn authenticate(&mut self, key: RoutingKey<'_>, token: &str) {
-        let name = key.as_str();
-        let Some(address) = DocumentAddress::parse(key.document()) else {
-            return self.deny(name, "this is not the name of a document");
-        };
-        if !self.documents.contains(name) && !self.has_room() {
-            return self.deny(name, TOO_MANY);
+        let Some((name, address)) = self.named(key) else { return };
+        if let Some(claims) = self.of_handshake.clone().filter(|_| token.is_empty()) {
+            self.documents.attach(Arc::clone(&name), address);
+            return self.accept(&name, &claims);
         }
-        let name: Arc<str> = name.into();
         let (node, tenant) = (Arc::clone(&self.client.services.node), Arc::clone(&self.client.tenant));
         let (from, token, of) = (self.client.context.client_address(), token.to_owned(), Arc::clone(&name));
         let task = self.authentications.start(async move {
@@ -124,9 +129,26 @@ impl HocuspocusSession {
         self.documents.begin(name, address, task);
     }
 
+    /// What a key names, unless that is denied.
+    fn named(&mut self, key: RoutingKey<'_>) -> Option<(Arc<str>, DocumentAddress)> {
+        let name = key.as_str();
+        let Some(address) = DocumentAddress::parse(key.document()) else {
+            self.deny(name, "this is not the name of a document");
+            return None;
+        };
+        if !self.documents.contains(name) && !self.has_room() {
+            self.deny(name, TOO_MANY);
+            return None;
+        }
+        Some((name.into(), address))
+    }
+
     /// Whether one more document may be named on this connection.
-    fn has_room(&self) -> bool {
+    fn has_room(&mut self) -> bool {
         let max = self.client.services.node.settings().documents.max_per_connection.get() as usize;
+        if self.documents.len() >= max {
+            self.documents.forget_denied();
+        }
         self.documents.len() < max
     }
 
@@ -152,22 +174,24 @@ impl HocuspocusSession {
         let Some(access) = self.client.access(claims, &attached.address) else {
             return self.deny(key, "permission-denied");
         };
+        attached.end_failed();
         self.authenticate_by = None;
         let recheck_at = self.client.recheck_at(claims);
         self.recheck_at = Some(self.recheck_at.map_or(recheck_at, |at| at.min(recheck_at)));
         let authenticated = HocuspocusMessage::Authenticated(scope(access)).encode(key);
-        if let Some(document) = &attached.document {
+        let opened = if let Some((document, _)) = attached.open() {
             document.set_access(access);
             self.client.outbox.reply(&authenticated);
+            None
         } else {
-            let key = Some(Arc::clone(key));
-            attached.document =
-                Some(self.client.open(&attached.address, key, (claims, access), &authenticated));
-        }
-        attached.claims = Some(Arc::clone(claims));
-        attached.accept();
+            let member = Some(attached.member(key));
+            Some(self.client.open(&attached.address, member, (claims, access), &authenticated))
+        };
+        attached.accept(claims, opened);
         for EarlyMessage { message, .. } in self.documents.take_held(key) {
-            self.hand_over_named(key, message);
+            let bounds = held::bounds(&self.client.services.node.settings());
+            let delivered = self.documents.deliver(key, message, bounds);
+            self.note(key, &delivered);
         }
     }
 
@@ -178,52 +202,63 @@ impl HocuspocusSession {
     /// Denies a document. A later token for it is a fresh attempt.
     fn deny(&mut self, key: &str, reason: &str) {
         self.client.report(Code::DocumentForbidden, reason);
-        self.documents.remove(key);
+        self.documents.deny(key);
         self.send(key, HocuspocusMessage::PermissionDenied(reason));
     }
 
     /// Hands a message to its document, or keeps it until the token is verified.
     fn hand_over(&mut self, key: RoutingKey<'_>, message: MemberMessage) {
-        let name: Arc<str> = key.as_str().into();
-        if !self.documents.contains(&name) {
-            let Some(address) = DocumentAddress::parse(key.document()) else {
-                return self.deny(&name, "this is not the name of a document");
-            };
-            if !self.has_room() {
-                return self.deny(&name, TOO_MANY);
-            }
-            self.documents.await_token(Arc::clone(&name), address, Instant::now() + TOKEN_WAIT);
-        }
-        self.hand_over_named(&name, message);
-    }
-
-    fn hand_over_named(&mut self, key: &Arc<str>, message: MemberMessage) {
-        let Some(attached) = self.documents.get_mut(key) else { return };
-        if attached.is_lost {
-            // The client sends it again when it synchronises.
+        if !self.documents.contains(key.as_str()) && !self.name(key, &message) {
             return;
         }
-        match &attached.document {
-            Some(document) => {
-                if document.message(message).is_err() {
-                    self.synchronise_again(key);
-                }
+        let bounds = held::bounds(&self.client.services.node.settings());
+        let delivered = self.documents.receive(key.as_str(), message, bounds);
+        self.note(key.as_str(), &delivered);
+    }
+
+    /// The first message for a document is not a token. Returns whether it is kept.
+    fn name(&mut self, key: RoutingKey<'_>, message: &MemberMessage) -> bool {
+        // The answer to the server's question contains these, and the client does not count them any more when it answers that.
+        if matches!(message, MemberMessage::Update(_) | MemberMessage::Answer { .. }) {
+            return false;
+        }
+        let Some((name, address)) = self.named(key) else { return false };
+        match self.of_handshake.clone() {
+            Some(claims) => {
+                self.documents.attach(Arc::clone(&name), address);
+                self.accept(&name, &claims);
             }
-            None => {
-                let bounds = held::bounds(&self.client.services.node.settings());
-                if !self.documents.hold(key, message, bounds) {
-                    self.end(DocumentCloseReason::RateLimited);
-                }
-            }
+            None => self.documents.await_token(name, address),
+        }
+        true
+    }
+
+    fn note(&mut self, key: &str, delivered: &Delivered) {
+        match delivered {
+            Delivered::Yes => {}
+            // Clients of 3.3 and later send their token again, and then what they are asked for; the connection of older ones has to end.
+            Delivered::Lost => self.send(key, HocuspocusMessage::TokenRequest),
+            Delivered::TooMuch => self.end(DocumentCloseReason::RateLimited),
         }
     }
 
-    /// A message was lost: the client synchronises this document again. Those of 3.3 and later do when they are asked for the token, and
-    /// count what is not acknowledged from the beginning; for older ones the connection has to end.
-    fn synchronise_again(&mut self, key: &Arc<str>) {
-        let Some(attached) = self.documents.get_mut(key) else { return };
-        attached.lose(Instant::now() + TOKEN_WAIT);
-        self.send(key, HocuspocusMessage::TokenRequest);
+    /// An update is too large, and would be so again: the client of that document goes no further, those of others do.
+    fn deny_too_large(&mut self, key: &str) {
+        self.client.refused(MessageRefusal::TooLarge);
+        self.send(key, HocuspocusMessage::SyncStatus(Applied::No));
+        self.deny(key, DocumentCloseReason::TooLarge.text());
+    }
+
+    /// Those who have sent no token for a document that they have named.
+    fn end_late(&mut self, now: Instant) {
+        if self.documents.is_lost(now) {
+            // A client of an old version, which synchronises all of its documents when it connects again.
+            return self.end(DocumentCloseReason::RateLimited);
+        }
+        self.documents
+            .without_token(now)
+            .iter()
+            .for_each(|key| self.deny(key, DocumentCloseReason::NotAuthenticated.text()));
     }
 
     fn end(&mut self, reason: impl Into<hub::Disconnect>) {
@@ -326,8 +361,7 @@ impl Session for HocuspocusSession {
             self.recheck();
         }
         if self.documents.token_deadline().is_some_and(|at| now >= at) {
-            // A client of an old version, which has to synchronise all of its documents.
-            return self.end(DocumentCloseReason::RateLimited);
+            self.end_late(now);
         }
         if self.authenticate_by.is_some_and(|by| now >= by) {
             return self.end(DocumentCloseReason::NotAuthenticated);
@@ -344,8 +378,8 @@ impl Session for HocuspocusSession {
     }
 
     fn caught_up(&mut self) {
-        let open = self.documents.iter().filter_map(|(_, attached)| attached.document.as_ref());
-        open.for_each(OpenDocument::caught_up);
+        let open = self.documents.iter().filter_map(|(_, attached)| attached.open());
+        open.for_each(|(document, _)| document.caught_up());
     }
 
     fn count(&self, received: u64, sent: u64) {

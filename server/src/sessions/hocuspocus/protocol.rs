@@ -9,7 +9,7 @@ use hub::Dialect;
 use serde_json::json;
 
 use super::HocuspocusSession;
-use crate::auth::{RoomClaims, confirmed_subprotocol};
+use crate::auth::{Credentials, RoomClaims, confirmed_subprotocol};
 use crate::documents::HOCUSPOCUS;
 use crate::response;
 use crate::routes::schema::{named, object};
@@ -52,8 +52,8 @@ impl Protocol for HocuspocusProtocol {
         Ok(HOCUSPOCUS)
     }
 
-    fn token<'a>(&self, _: &'a HeaderMap, _: &'a Uri) -> Option<Cow<'a, str>> {
-        None
+    fn token<'a>(&self, headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
+        Credentials::for_rooms(headers, uri)
     }
 
     fn refusal(&self, error: &HandshakeError) -> Response<Bytes> {
@@ -62,7 +62,7 @@ impl Protocol for HocuspocusProtocol {
 
     fn unauthenticated(&self) -> Unauthenticated {
         Unauthenticated::Accepted(|services, client, _missing, _target| {
-            Box::new(HocuspocusSession::new(services, client))
+            Box::new(HocuspocusSession::new(services, client, None))
         })
     }
 
@@ -70,9 +70,9 @@ impl Protocol for HocuspocusProtocol {
         &self,
         services: Arc<Services>,
         client: ClientContext,
-        _claims: Arc<KeptClaims<RoomClaims>>,
+        claims: Arc<KeptClaims<RoomClaims>>,
         _target: &RequestTarget,
     ) -> Box<dyn Session> {
-        Box::new(HocuspocusSession::new(services, client))
+        Box::new(HocuspocusSession::new(services, client, Some(claims)))
     }
 }
