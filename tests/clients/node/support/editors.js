@@ -4,8 +4,9 @@ import * as Y from 'yjs'
 import WebSocket from 'ws'
 
 import { TIMEOUT_MS } from './server.js'
+import './websocket.js'
 
-/** Waits until a condition holds. Conditions are looked at when something has happened to the editor. */
+/** Waits until conditions hold, which are looked at when something has happened to an editor. */
 class Events {
   waiting = new Set()
 
@@ -34,9 +35,12 @@ class Events {
 /** A document that is synchronised by a provider. */
 class Editor {
   events = new Events()
+  doc = new Y.Doc()
+  /** The codes with which connections were closed. */
+  closings = []
 
-  constructor(doc) {
-    this.doc = doc ?? new Y.Doc()
+  constructor(token) {
+    this.token = token
     this.doc.on('update', this.events.happened)
   }
 
@@ -48,39 +52,118 @@ class Editor {
     this.doc.getText('text').insert(0, text)
   }
 
+  /** Types `count` letters, each an update, at once. */
+  type(count) {
+    for (let n = 0; n < count; n++) this.insert('x')
+  }
+
   until(text) {
     return this.events.until(`the text is ${JSON.stringify(text)}`, () => this.text === text)
   }
 
-  shows(name) {
-    const isShown = () => [...this.provider.awareness.getStates().values()].some((state) => state.name === name)
-    return this.events.until(`${name} is shown`, isShown)
+  /** Waits until the text has this many letters. */
+  untilLength(length) {
+    return this.events.until(`the text has ${length} letters`, () => this.text.length === length)
   }
 
-  showsNoMore(name) {
-    const isShown = () => [...this.provider.awareness.getStates().values()].some((state) => state.name === name)
-    return this.events.until(`${name} is no longer shown`, () => !isShown())
+  synced() {
+    return this.events.until('it is synchronised', () => this.provider.synced)
   }
 
-  watch(provider) {
+  closed(code) {
+    return this.events.until(`it is closed with ${code}`, () => this.closings.includes(code))
+  }
+
+  /** What others see of it. */
+  show(name) {
+    this.provider.awareness.setLocalState({ name })
+  }
+
+  sees(name) {
+    return this.events.until(`${name} is shown`, () => this.#names().includes(name))
+  }
+
+  seesNoMore(name) {
+    return this.events.until(`${name} is no longer shown`, () => !this.#names().includes(name))
+  }
+
+  #names() {
+    return [...this.provider.awareness.getStates().values()].map((state) => state.name)
+  }
+
+  /** Notes what happens to its provider. */
+  watch(t, provider, events) {
     this.provider = provider
     provider.awareness.on('change', this.events.happened)
+    for (const event of events) provider.on(event, this.events.happened)
+    t.after(() => this.leave())
+  }
+
+  leave() {
+    if (this.hasLeft) return
+    this.hasLeft = true
+    this.provider.destroy()
+  }
+}
+
+class YWebsocketEditor extends Editor {
+  /** The token of the next connections. Before version 2 the address is an attribute, as applications set it. */
+  use(token) {
+    this.token = token
+    this.provider.params = { token }
+    if (Object.hasOwn(this.provider, 'url')) this.provider.url = this.provider.url.replace(/\?.*/, `?token=${token}`)
+  }
+
+  /** The connection breaks. */
+  breaks() {
+    this.provider.ws.terminate()
+  }
+}
+
+class HocuspocusEditor extends Editor {
+  /** The reasons for which the document was denied. */
+  denials = []
+  /** Stateless messages. */
+  received = []
+
+  use(token) {
+    this.token = token
+  }
+
+  leave() {
+    super.leave()
+    // Version 2 keeps the connection, although it has made it.
+    if (this.ownsSocket) this.provider.configuration.websocketProvider.destroy()
+  }
+
+  breaks() {
+    this.provider.configuration.websocketProvider.webSocket.terminate()
+  }
+
+  denied(count = 1) {
+    return this.events.until('it is denied', () => this.denials.length >= count)
+  }
+
+  /** Waits until everything is acknowledged. */
+  saved() {
+    return this.events.until('everything is saved', () => this.provider.synced && !this.provider.hasUnsyncedChanges)
+  }
+
+  permitted(scope) {
+    return this.events.until(`it is permitted ${scope}`, () => this.provider.authorizedScope === scope)
   }
 }
 
 /** The versions of y-websocket. */
 export const Y_WEBSOCKET = ['1.5', '2.1', '3.1'].map((version) => ({
   name: `y-websocket ${version}`,
-  async open(t, server, name, token, doc) {
+  async open(t, server, name, token) {
     const { WebsocketProvider } = await import(`y-websocket-${version}`)
-    const editor = new Editor(doc)
+    const editor = new YWebsocketEditor(token)
     const options = { WebSocketPolyfill: WebSocket, disableBc: true, params: { token } }
-    editor.watch(new WebsocketProvider(`${server.webSocketUrl}/yjs`, name, editor.doc, options))
-    for (const event of ['sync', 'synced', 'status', 'connection-close']) {
-      editor.provider.on(event, editor.events.happened)
-    }
-    editor.synced = () => editor.events.until('it is synchronised', () => editor.provider.synced)
-    t.after(() => editor.provider.destroy())
+    const provider = new WebsocketProvider(`${server.webSocketUrl}/yjs`, name, editor.doc, options)
+    provider.on('connection-close', (event) => event && editor.closings.push(event.code))
+    editor.watch(t, provider, ['sync', 'synced', 'status', 'connection-close'])
     return editor
   },
 }))
@@ -88,31 +171,35 @@ export const Y_WEBSOCKET = ['1.5', '2.1', '3.1'].map((version) => ({
 /** The versions of Hocuspocus. */
 export const HOCUSPOCUS = ['2.15', '3.4', '4.8'].map((version) => ({
   name: `Hocuspocus ${version}`,
-  async open(t, server, name, token, doc) {
+  /** Whether its clients send their token when they are asked for it. */
+  sendsToken: version !== '2.15',
+
+  /** A connection for several documents. */
+  async connect(t, server) {
+    const { HocuspocusProviderWebsocket } = await import(`hocuspocus-${version}`)
+    const socket = new HocuspocusProviderWebsocket({ url: `${server.webSocketUrl}/hocuspocus`, WebSocketPolyfill: WebSocket })
+    t.after(() => socket.destroy())
+    return socket
+  },
+
+  async open(t, server, name, token, options = {}) {
     const { HocuspocusProvider } = await import(`hocuspocus-${version}`)
-    const editor = new Editor(doc)
-    editor.denials = []
+    const editor = new HocuspocusEditor(token)
     const provider = new HocuspocusProvider({
-      url: `${server.webSocketUrl}/hocuspocus`,
+      ...(options.websocketProvider ? {} : { url: `${server.webSocketUrl}/hocuspocus`, WebSocketPolyfill: WebSocket }),
       name,
       document: editor.doc,
-      token,
-      WebSocketPolyfill: WebSocket,
-      onAuthenticationFailed: ({ reason }) => {
-        editor.denials.push(reason)
-        editor.events.happened()
-      },
-      onStateless: ({ payload }) => {
-        editor.stateless = payload
-        editor.events.happened()
-      },
-      onSynced: editor.events.happened,
-      onUnsyncedChanges: editor.events.happened,
+      token: () => editor.token,
+      ...options,
     })
-    editor.watch(provider)
-    editor.synced = () => editor.events.until('it is synchronised', () => provider.isSynced ?? provider.synced)
-    editor.saved = () => editor.events.until('everything is saved', () => !provider.hasUnsyncedChanges)
-    t.after(() => provider.destroy())
+    provider.on('authenticationFailed', ({ reason }) => editor.denials.push(reason))
+    provider.on('stateless', ({ payload }) => editor.received.push(payload))
+    provider.on('close', ({ event }) => editor.closings.push(event.code))
+    const events = ['authenticationFailed', 'authenticated', 'stateless', 'close', 'synced', 'unsyncedChanges']
+    editor.ownsSocket = !options.websocketProvider
+    editor.watch(t, provider, events)
+    // Since version 3, a provider with a connection of several has to be attached.
+    if (options.websocketProvider) provider.attach?.()
     return editor
   },
 }))
