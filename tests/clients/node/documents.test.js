@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 
-import { HOCUSPOCUS, Y_WEBSOCKET } from './support/editors.js'
+import { HOCUSPOCUS, Y_SWEET, Y_WEBSOCKET } from './support/editors.js'
 import { Server } from './support/server.js'
 
-const ALL = [...Y_WEBSOCKET, ...HOCUSPOCUS]
+const ALL = [...Y_WEBSOCKET, Y_SWEET, ...HOCUSPOCUS]
 
 let server
 before(async () => (server = await Server.start()))
@@ -139,7 +139,7 @@ each(HOCUSPOCUS, 'a document without an accepted token, or of another room, is d
   assert.deepEqual(other.closings, [])
 })
 
-each(Y_WEBSOCKET, 'one whose token expires comes back with the one that it has by then', async (t, provider, name) => {
+each([...Y_WEBSOCKET, Y_SWEET], 'one whose token expires comes back with the one that it has by then', async (t, provider, name) => {
   const ann = await provider.open(t, server, name, server.tokenFor(1))
   const opened = Date.now()
   await ann.synced()

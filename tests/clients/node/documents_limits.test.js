@@ -4,10 +4,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 
-import { HOCUSPOCUS, Y_WEBSOCKET } from './support/editors.js'
+import { HOCUSPOCUS, Y_SWEET, Y_WEBSOCKET } from './support/editors.js'
 import { Server } from './support/server.js'
-
-const ALL = [...Y_WEBSOCKET, ...HOCUSPOCUS]
 
 /** Updates that one editor sends at once, and the number that may wait. */
 const [BURST, QUEUE] = [500, 8]
@@ -57,7 +55,7 @@ each(HOCUSPOCUS, 'a document that is overloaded heals, and others of the connect
   await late.until(ann.text)
 })
 
-each(Y_WEBSOCKET, 'a document that is overloaded heals', async (t, provider, name) => {
+each([...Y_WEBSOCKET, Y_SWEET], 'a document that is overloaded heals', async (t, provider, name) => {
   const ann = await provider.open(t, small, name, token(small))
   const bob = await HOCUSPOCUS[2].open(t, small, name, token(small))
   await Promise.all([ann.synced(), bob.synced()])

@@ -1,10 +1,20 @@
 // Editors: a Yjs document with an official provider, of each version that is tested.
 
 import * as Y from 'yjs'
-import WebSocket from 'ws'
+import { WebSocket as NodeWebSocket } from 'ws'
 
 import { TIMEOUT_MS } from './server.js'
-import './websocket.js'
+
+/** As in a browser, an error that is not listened to, as after a provider was destroyed while it connects, is no exception. */
+class WebSocket extends NodeWebSocket {
+  constructor(...args) {
+    super(...args)
+    this.on('error', () => {})
+  }
+}
+
+// Version 2 of Hocuspocus does not pass on the class that it is given.
+globalThis.WebSocket = WebSocket
 
 /** Waits until conditions hold, which are looked at when something has happened to an editor. */
 class Events {
@@ -154,6 +164,27 @@ class HocuspocusEditor extends Editor {
   }
 }
 
+class YSweetEditor extends Editor {
+  use(token) {
+    this.token = token
+  }
+
+  leave() {
+    // It connects again, for ever, also when it is destroyed.
+    if (this.provider.websocket) this.provider.websocket.onclose = null
+    super.leave()
+  }
+
+  breaks() {
+    this.provider.websocket.terminate()
+  }
+
+  /** Waits until everything is acknowledged. */
+  saved() {
+    return this.events.until('everything is saved', () => this.provider.synced && !this.provider.hasLocalChanges)
+  }
+}
+
 /** The versions of y-websocket. */
 export const Y_WEBSOCKET = ['1.5', '2.1', '3.1'].map((version) => ({
   name: `y-websocket ${version}`,
@@ -167,6 +198,21 @@ export const Y_WEBSOCKET = ['1.5', '2.1', '3.1'].map((version) => ({
     return editor
   },
 }))
+
+/** y-sweet, whose client tokens are made by the application here: the token in them is one for this server. */
+export const Y_SWEET = {
+  name: 'y-sweet 0.9',
+  async open(t, server, docId, token) {
+    const { createYjsProvider } = await import('@y-sweet/client')
+    const editor = new YSweetEditor(token)
+    const clientToken = async () => ({ url: `${server.webSocketUrl}/yjs`, baseUrl: server.url, docId, token: editor.token })
+    const options = { WebSocketPolyfill: WebSocket, showDebuggerLink: false }
+    const provider = createYjsProvider(editor.doc, docId, clientToken, options)
+    provider.on('connection-close', (event) => editor.closings.push(event.code))
+    editor.watch(t, provider, ['connection-status', 'connection-close', 'local-changes'])
+    return editor
+  },
+}
 
 /** The versions of Hocuspocus. */
 export const HOCUSPOCUS = ['2.15', '3.4', '4.8'].map((version) => ({
