@@ -116,7 +116,7 @@ impl DocumentTask {
     /// Applies changes as one, and publishes what is new in them.
     async fn apply(&mut self, changes: &[Change]) -> Result<(), Inapplicable> {
         let Some(loaded) = self.content.take() else { return Err(Inapplicable) };
-        let bytes = changes.iter().map(|change| change.update.len()).sum();
+        let bytes = loaded.content.bytes_to_apply(changes.iter().map(|change| &*change.update));
         let updates: Vec<Bytes> =
             changes.iter().map(|change| Bytes::copy_from_slice(&change.update)).collect();
         let (offload, party) = (&self.document.documents.node.offload, self.document.tenant.memory.party());

@@ -1,11 +1,14 @@
 //! The content of one document, as yrs has it. Only this file knows yrs.
 //!
-//! What comes in here was walked by `wire::yjs` before: its counts are true and nothing follows it. What is left is
-//! that yrs may panic on content that contradicts itself. Such an update is refused, and the content has to be
-//! loaded again, because nothing is known of a document whose transaction was cut off.
+//! What comes in here is walked by `wire::yjs` before: its counts are true and nothing follows it, and shared types are not
+//! nested too deeply (`nesting.rs`). What is left is that yrs may panic on content that contradicts itself. Such an update
+//! is refused, and the content has to be loaded again, because nothing is known of a document whose transaction was cut off.
+
+mod nesting;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use self::nesting::Nesting;
 use wire::yjs::{DeletedRange, DocumentUpdate};
 use yrs::block::{ClientID, ID};
 use yrs::updates::decoder::Decode;
@@ -19,6 +22,7 @@ pub(super) struct DocumentContent {
     bytes: usize,
     /// Its size when it was encoded last, and how many bytes it was made of then.
     measured: (usize, usize),
+    nesting: Nesting,
 }
 
 /// What became of updates that were applied together.
@@ -32,7 +36,7 @@ pub(super) enum Applied {
 
 /// Updates cannot be applied. The content must not be used any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the update contradicts itself or the document")]
+#[error("the update contradicts itself or the document, or nests types too deeply")]
 pub(super) struct Inapplicable;
 
 impl DocumentContent {
@@ -43,7 +47,7 @@ impl DocumentContent {
             u64::from(u32::from_le_bytes(uuid::Uuid::new_v4().as_bytes()[..4].try_into().expect("4 bytes")));
         let options =
             Options { offset_kind: OffsetKind::Utf16, ..Options::with_client_id(ClientID::new(client)) };
-        Self { doc: Doc::with_options(options), bytes: 0, measured: (0, 0) }
+        Self { doc: Doc::with_options(options), bytes: 0, measured: (0, 0), nesting: Nesting::default() }
     }
 
     /// The document of which these are all updates.
@@ -76,8 +80,11 @@ impl DocumentContent {
         let mut transaction = self.doc.transact_mut();
         let waited = has_pending(&transaction);
         for update in &updates {
+            let walked = DocumentUpdate::decode(update).map_err(|_malformed| Inapplicable)?;
+            let nesting = self.nesting.with(&walked, &transaction)?;
             let update = Update::decode_v1(update).map_err(|_malformed| Inapplicable)?;
             transaction.apply_update(update).map_err(|_inapplicable| Inapplicable)?;
+            self.nesting = nesting.after(&transaction);
         }
         let waits = has_pending(&transaction);
         let applied = match &*updates {
@@ -94,6 +101,15 @@ impl DocumentContent {
             self.bytes += update.len();
         }
         Ok(applied)
+    }
+
+    /// The bytes that are read to apply `updates`, about: those of the document too, if they contain shared types that may
+    /// nest too deeply.
+    pub(super) fn bytes_to_apply<'a>(&self, updates: impl Iterator<Item = &'a [u8]> + Clone) -> usize {
+        let bytes = updates.clone().map(<[u8]>::len).sum();
+        let types = updates.filter_map(|update| DocumentUpdate::decode(update).ok());
+        let types = types.map(|update| update.shared_types()).sum();
+        if self.nesting.allows(types) { bytes } else { bytes + self.bytes }
     }
 
     /// The encoded state vector: what is there of each client.

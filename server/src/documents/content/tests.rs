@@ -1,5 +1,7 @@
 //! Updates of Yjs clients as yrs applies them.
 
+use wire::lib0::Lib0Write;
+use wire::yjs::TYPE_DEPTH_MAX;
 use yrs::{GetString, Text};
 
 use super::*;
@@ -104,4 +106,88 @@ fn what_is_no_update_is_refused() {
     let mut content = DocumentContent::empty();
     assert_eq!(content.apply([&[1, 2, 3][..]]), Err(Inapplicable));
     assert_eq!(content.missing_from(&[9]), Err(Inapplicable));
+}
+
+/// An update of client 1: shared types from clock `from` to `to`, each in the one before, the first in the root `t`. With `deleted`, the
+/// first one is deleted.
+fn nested(from: u32, to: u32, deleted: bool) -> Vec<u8> {
+    let mut update = vec![1];
+    update.var_uint((to - from).into());
+    update.push(1);
+    update.var_uint(from.into());
+    for clock in from..to {
+        match clock.checked_sub(1) {
+            None => update.extend([7, 1, 1, b't', 0]),
+            Some(parent) => {
+                update.extend([7, 0, 1]);
+                update.var_uint(parent.into());
+                update.push(0);
+            }
+        }
+    }
+    update.extend_from_slice(if deleted { &[1, 1, 1, 0, 1] } else { &[0] });
+    update
+}
+
+#[test]
+fn shared_types_are_nested_up_to_a_limit_which_the_stack_can_delete() {
+    let max = TYPE_DEPTH_MAX as u32;
+    let mut content = DocumentContent::empty();
+    content.apply([&*nested(0, max, true)]).expect("as deep as permitted");
+    assert!(decoded(&content.encoded()).deleted_ranges() > 0);
+    for depth in [max + 1, 20_000] {
+        assert_eq!(
+            DocumentContent::empty().apply([&*nested(0, depth, true)]),
+            Err(Inapplicable),
+            "{depth} levels"
+        );
+        assert!(
+            DocumentContent::load([&*nested(0, depth, false)]).is_err(),
+            "what others wrote into the tables"
+        );
+    }
+}
+
+#[test]
+fn shared_types_of_many_updates_are_nested_up_to_the_same_limit() {
+    let max = TYPE_DEPTH_MAX as u32;
+    let mut content = DocumentContent::empty();
+    for clock in 0..max {
+        content.apply([&*nested(clock, clock + 1, false)]).expect("not too deep");
+    }
+    let all = content.encoded();
+    assert_eq!(content.apply([&*nested(max, max + 1, false)]), Err(Inapplicable));
+    let mut again = DocumentContent::load([&*all]).expect("what was accepted can be loaded");
+    again.apply([&[0, 1, 1, 1, 0, 1][..]]).expect("and deleted");
+}
+
+#[test]
+fn shared_types_that_wait_for_others_are_measured_with_them() {
+    let max = TYPE_DEPTH_MAX as u32;
+    let mut content = DocumentContent::empty();
+    let mut applied = 0;
+    // Each waits for the next one.
+    for clock in (1..2 * max).rev() {
+        applied += u32::from(content.apply([&*nested(clock, clock + 1, false)]).is_ok());
+    }
+    assert_eq!(content.apply([&*nested(0, 1, true)]), Err(Inapplicable), "{applied} wait");
+}
+
+#[test]
+fn a_document_has_any_number_of_shared_types_beside_each_other() {
+    let mut content = DocumentContent::empty();
+    let beside = |clock: u32, count: u32| {
+        let mut update = vec![1];
+        update.var_uint(count.into());
+        update.push(1);
+        update.var_uint(clock.into());
+        update.extend([7, 1, 1, b't', 0].repeat(count as usize));
+        update.push(0);
+        update
+    };
+    content.apply([&*beside(0, 5_000)]).expect("a long text that is pasted");
+    for clock in 5_000..6_000 {
+        content.apply([&*beside(clock, 1)]).expect("a new paragraph");
+    }
+    DocumentContent::load([&*content.encoded()]).expect("it can be loaded");
 }

@@ -21,6 +21,7 @@ mod relay;
 mod row_changes;
 mod sessions;
 mod term_size;
+mod type_depth;
 mod values;
 mod y_websocket;
 mod yjs;

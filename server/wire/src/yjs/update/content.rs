@@ -14,8 +14,8 @@
 //!
 //! Strings and values without a length were once written by mistake; yrs leaves them out.
 
+use super::YjsError;
 use super::any;
-use super::{Nested, YjsError};
 use crate::lib0::Lib0Reader;
 use crate::yjs::fields::{clock, json};
 
@@ -36,12 +36,29 @@ const XML_ELEMENT: u8 = 3;
 const XML_FRAGMENT: u8 = 4;
 const XML_TEXT: u8 = 6;
 
-/// Reads a content. The result is its length.
-pub(super) fn read(reader: &mut Lib0Reader<'_>, content: u8, nested: &mut Nested) -> Result<u32, YjsError> {
+/// What an item contains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ItemContent {
+    /// The clocks that it takes.
+    pub(super) length: u32,
+    pub(super) kind: ContentKind,
+}
+
+/// What has a structure of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ContentKind {
+    Value,
+    SharedType,
+    Subdocument,
+}
+
+/// Reads a content.
+pub(super) fn read(reader: &mut Lib0Reader<'_>, content: u8) -> Result<ItemContent, YjsError> {
+    let value = |length| ItemContent { length, kind: ContentKind::Value };
     match content {
-        DELETED => return clock(reader),
-        STRING => return utf16_length(reader.var_string()?),
-        VALUES => return values(reader),
+        DELETED => return clock(reader).map(value),
+        STRING => return utf16_length(reader.var_string()?).map(value),
+        VALUES => return values(reader).map(value),
         BINARY => _ = reader.var_bytes()?,
         EMBED => _ = json(reader)?,
         FORMAT => {
@@ -50,17 +67,17 @@ pub(super) fn read(reader: &mut Lib0Reader<'_>, content: u8, nested: &mut Nested
         }
         SHARED_TYPE => {
             shared_type(reader)?;
-            nested.types += 1;
+            return Ok(ItemContent { length: 1, kind: ContentKind::SharedType });
         }
         DOCUMENT => {
             reader.var_string()?;
             any::read(reader)?;
-            nested.documents += 1;
+            return Ok(ItemContent { length: 1, kind: ContentKind::Subdocument });
         }
         LEGACY => return Err(YjsError::LegacyContent),
         other => return Err(YjsError::StructType(other)),
     }
-    Ok(1)
+    Ok(value(1))
 }
 
 /// Clients count as JavaScript does: a character beyond the first plane, four bytes here, has two code units.

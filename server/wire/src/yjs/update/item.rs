@@ -4,8 +4,8 @@
 //! time of the insertion (`origin`), the one to the right, and with neither of them the parent, which is a shared type of
 //! the document by its name, or the item that contains a shared type. An item of a map has its key.
 
-use super::content;
-use super::{Nested, YjsError};
+use super::YjsError;
+use super::content::{self, ItemContent};
 use crate::lib0::Lib0Reader;
 use crate::yjs::fields::clock;
 
@@ -27,36 +27,55 @@ pub(super) struct Id {
     pub(super) clock: u32,
 }
 
-/// Reads an item after its first byte. The result is its length.
-pub(super) fn read(
-    reader: &mut Lib0Reader<'_>,
-    info: u8,
-    id: Id,
-    nested: &mut Nested,
-) -> Result<u32, YjsError> {
-    if info & HAS_ORIGIN != 0 {
-        reference(reader, id)?;
+/// An item that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) place: Place,
+    pub(super) content: ItemContent,
+}
+
+/// Where an item was inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a shared type of the document that has a name.
+    Named,
+    /// In the shared type that an item contains.
+    Within(Id),
+    /// Between two items, in the type of the left one, or if that was collected, of the right one. One of them may be missing.
+    Beside(Option<Id>, Option<Id>),
+}
+
+/// Reads an item after its first byte.
+pub(super) fn read(reader: &mut Lib0Reader<'_>, info: u8, id: Id) -> Result<Item, YjsError> {
+    let place = place(reader, info, id)?;
+    let content = content::read(reader, info & CONTENT)?;
+    Ok(Item { place, content })
+}
+
+fn place(reader: &mut Lib0Reader<'_>, info: u8, id: Id) -> Result<Place, YjsError> {
+    let origin = (info & HAS_ORIGIN != 0).then(|| reference(reader, id)).transpose()?;
+    let right_origin = (info & HAS_RIGHT_ORIGIN != 0).then(|| reference(reader, id)).transpose()?;
+    if origin.is_some() || right_origin.is_some() {
+        return Ok(Place::Beside(origin, right_origin));
     }
-    if info & HAS_RIGHT_ORIGIN != 0 {
-        reference(reader, id)?;
-    }
-    if info & (HAS_ORIGIN | HAS_RIGHT_ORIGIN) == 0 {
-        match reader.var_uint()? {
-            ITEM => reference(reader, id)?,
-            NAME => _ = reader.var_string()?,
-            _ => return Err(YjsError::Parent),
-        }
-        if info & HAS_KEY != 0 {
+    let place = match reader.var_uint()? {
+        ITEM => Place::Within(reference(reader, id)?),
+        NAME => {
             reader.var_string()?;
+            Place::Named
         }
+        _ => return Err(YjsError::Parent),
+    };
+    if info & HAS_KEY != 0 {
+        reader.var_string()?;
     }
-    content::read(reader, info & CONTENT, nested)
+    Ok(place)
 }
 
 /// Reads the id of another item. One of the same client precedes: clients rely on it without a check, and fail to apply
 /// anything else.
-fn reference(reader: &mut Lib0Reader<'_>, id: Id) -> Result<(), YjsError> {
+fn reference(reader: &mut Lib0Reader<'_>, id: Id) -> Result<Id, YjsError> {
     let other = Id { client: reader.var_uint()?, clock: clock(reader)? };
     let precedes = other.client != id.client || other.clock < id.clock;
-    if precedes { Ok(()) } else { Err(YjsError::LaterItem) }
+    if precedes { Ok(other) } else { Err(YjsError::LaterItem) }
 }

@@ -19,14 +19,18 @@ mod any;
 mod content;
 mod deletions;
 mod item;
+mod nesting;
 mod sections;
 
+use self::content::ContentKind;
 use self::deletions::Deletions;
+use self::sections::{Struct, StructKind};
 use super::YjsError;
 use crate::lib0::Lib0Reader;
 
 pub use any::ANY_DEPTH_MAX;
 pub use deletions::DeletedRange;
+pub use nesting::{TYPE_DEPTH_MAX, type_depth};
 pub use sections::ClientSection;
 
 /// An update that has been read to its end.
@@ -46,7 +50,7 @@ impl<'a> DocumentUpdate<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, YjsError> {
         let mut reader = Lib0Reader::new(bytes);
         let mut nested = Nested::default();
-        let sections = sections::read(&mut reader, &mut nested)?;
+        let sections = sections::read(&mut reader, |read| nested.count(read))?;
         let deletions = Deletions::read(&mut reader)?;
         reader.end()?;
         Ok(Self { bytes, sections, nested, deletions })
@@ -72,10 +76,16 @@ impl<'a> DocumentUpdate<'a> {
         self.nested.documents
     }
 
-    /// The shared types within others, such as the elements of an XML fragment. They may all be within each other; yrs deletes
-    /// what a type contains by recursion, which takes about 400 bytes of the stack for each level.
+    /// The shared types within others, such as the elements of an XML fragment. They may all be within each other: see
+    /// [`type_depth`].
     pub fn shared_types(&self) -> usize {
         self.nested.types
+    }
+
+    /// Visits each struct, once more.
+    fn structs_again(&self, visit: impl FnMut(&Struct)) {
+        // It was read to its end before.
+        let _sections = sections::read(&mut Lib0Reader::new(self.bytes), visit);
     }
 
     /// What is deleted, each client once, with its ranges in order.
@@ -99,6 +109,17 @@ impl<'a> DocumentUpdate<'a> {
 struct Nested {
     types: usize,
     documents: usize,
+}
+
+impl Nested {
+    fn count(&mut self, read: &Struct) {
+        let StructKind::Item(item) = read.kind else { return };
+        match item.content.kind {
+            ContentKind::Value => {}
+            ContentKind::SharedType => self.types += 1,
+            ContentKind::Subdocument => self.documents += 1,
+        }
+    }
 }
 
 /// Whether no client occurs twice. Clients write them in descending order, so that they need no sorting.

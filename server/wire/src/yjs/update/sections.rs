@@ -1,7 +1,7 @@
 //! The structs of each client: collected, skipped, or items.
 
-use super::item::{self, Id};
-use super::{Nested, YjsError, are_distinct};
+use super::item::{self, Id, Item};
+use super::{YjsError, are_distinct};
 use crate::lib0::{Lib0Error, Lib0Reader};
 use crate::yjs::fields::{advance, clock};
 
@@ -27,12 +27,32 @@ pub struct ClientSection {
     pub structs: usize,
 }
 
-/// Reads the sections, each client once. Adds to `nested`.
-pub(super) fn read(reader: &mut Lib0Reader<'_>, nested: &mut Nested) -> Result<Vec<ClientSection>, YjsError> {
+/// A part of a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Struct {
+    pub(super) id: Id,
+    pub(super) length: u32,
+    pub(super) kind: StructKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StructKind {
+    /// Deleted items, of which nothing is left but that they were there.
+    Collected,
+    /// Clocks of which the update has nothing.
+    Skipped,
+    Item(Item),
+}
+
+/// Reads the sections, each client once. `visit` sees each struct.
+pub(super) fn read(
+    reader: &mut Lib0Reader<'_>,
+    mut visit: impl FnMut(&Struct),
+) -> Result<Vec<ClientSection>, YjsError> {
     let count = reader.count(SECTION_BYTES_MIN)?;
     let mut sections = Vec::with_capacity(count);
     for _ in 0..count {
-        sections.push(section(reader, nested)?);
+        sections.push(section(reader, &mut visit)?);
     }
     if are_distinct(sections.iter().map(|section| section.client).collect()) {
         Ok(sections)
@@ -41,28 +61,38 @@ pub(super) fn read(reader: &mut Lib0Reader<'_>, nested: &mut Nested) -> Result<V
     }
 }
 
-fn section(reader: &mut Lib0Reader<'_>, nested: &mut Nested) -> Result<ClientSection, YjsError> {
+fn section(reader: &mut Lib0Reader<'_>, visit: &mut impl FnMut(&Struct)) -> Result<ClientSection, YjsError> {
     let structs = reader.var_uint()?;
     let (client, clock) = (reader.var_uint()?, clock(reader)?);
     let structs = usize::try_from(structs).ok().filter(|&count| count <= reader.len() / STRUCT_BYTES_MIN);
     let structs = structs.ok_or(Lib0Error::Truncated)?;
     let mut end = clock;
     for _ in 0..structs {
-        let id = Id { client, clock: end };
-        end = advance(end, any_struct(reader, id, nested)?)?;
+        let next = any_struct(reader, Id { client, clock: end })?;
+        end = advance(end, next.length)?;
+        visit(&next);
     }
     // yrs panics when nothing is left of a section without the structs that have no length, and calls itself once for each
     // section without structs.
     if end == clock { Err(YjsError::EmptySection) } else { Ok(ClientSection { client, clock, end, structs }) }
 }
 
-/// Reads a struct. The result is its length.
-fn any_struct(reader: &mut Lib0Reader<'_>, id: Id, nested: &mut Nested) -> Result<u32, YjsError> {
-    match reader.byte()? {
-        COLLECTED | SKIPPED => match clock(reader)? {
-            0 => Err(YjsError::EmptyStruct),
-            length => Ok(length),
-        },
-        info => item::read(reader, info, id, nested),
+fn any_struct(reader: &mut Lib0Reader<'_>, id: Id) -> Result<Struct, YjsError> {
+    let (length, kind) = match reader.byte()? {
+        COLLECTED => (length(reader)?, StructKind::Collected),
+        SKIPPED => (length(reader)?, StructKind::Skipped),
+        info => {
+            let item = item::read(reader, info, id)?;
+            (item.content.length, StructKind::Item(item))
+        }
+    };
+    Ok(Struct { id, length, kind })
+}
+
+/// The length of what has no content.
+fn length(reader: &mut Lib0Reader<'_>) -> Result<u32, YjsError> {
+    match clock(reader)? {
+        0 => Err(YjsError::EmptyStruct),
+        length => Ok(length),
     }
 }
