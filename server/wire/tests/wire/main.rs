@@ -14,6 +14,7 @@ mod document_update;
 mod documents;
 mod hocuspocus;
 mod join;
+mod pairs;
 mod pgoutput;
 mod presence;
 mod properties;
