@@ -6,11 +6,11 @@
 use wire::hocuspocus::{self, HocuspocusFrame};
 use wire::lib0::{Lib0Error, Lib0Reader, Lib0Write};
 use wire::y_websocket;
-use wire::yjs::{AwarenessUpdate, CLOCK_MAX, DocumentUpdate, StateVector};
-use yrs::Update;
+use wire::yjs::{AwarenessUpdate, CLOCK_MAX, DocumentUpdate, StateVector, TYPE_DEPTH_MAX, type_depth};
 use yrs::encoding::read::Error;
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
+use yrs::{Doc, OffsetKind, Options, ReadTxn, Transact, Update};
 
 use super::reader;
 
@@ -108,6 +108,55 @@ pub fn document_update(data: &[u8]) {
     let ((sections, deletions), (known_sections, known_deletions)) = (lengths(&update), lengths(&again));
     assert!(known_sections.len() <= sections.len());
     assert_eq!(known_deletions, deletions);
+}
+
+/// Updates, each with its length before it, applied one after the other. A document stays as shallow as was calculated before, so that
+/// yrs can delete all of it, and one who is sent all of it has the same.
+pub fn document_updates(data: &[u8]) {
+    let (mut reader, doc) = (Lib0Reader::new(data), document());
+    while let Ok(update) = reader.var_bytes() {
+        let Ok(decoded) = DocumentUpdate::decode(update) else { return };
+        let Ok(known) = Update::decode_v1(update) else { return };
+        let before = state(&doc);
+        let before = DocumentUpdate::decode(&before).expect("what yrs writes is accepted");
+        let (alone, depth) = (type_depth(None, &[&decoded]), type_depth(Some(&before), &[&decoded]));
+        assert!(depth <= type_depth(None, &[&before]) + alone);
+        if depth > TYPE_DEPTH_MAX || doc.transact_mut().apply_update(known).is_err() {
+            return;
+        }
+        if has_pending(&doc) {
+            return;
+        }
+        let after = state(&doc);
+        let after = DocumentUpdate::decode(&after).expect("what yrs writes is accepted");
+        assert!(type_depth(None, &[&after]) <= depth);
+    }
+    let (all, copy) = (state(&doc), document());
+    copy.transact_mut().apply_update(Update::decode_v1(&all).unwrap()).unwrap();
+    assert!(!has_pending(&copy), "all of it is there");
+    assert_eq!(copy.transact().snapshot(), doc.transact().snapshot());
+    assert_eq!(text(&copy), text(&doc));
+}
+
+fn document() -> Doc {
+    Doc::with_options(Options {
+        offset_kind: OffsetKind::Utf16,
+        ..Options::with_client_id(yrs::block::ClientID::new(1))
+    })
+}
+
+fn state(doc: &Doc) -> Vec<u8> {
+    doc.transact().encode_state_as_update_v1(&yrs::StateVector::default())
+}
+
+fn text(doc: &Doc) -> String {
+    let text = doc.get_or_insert_text("t");
+    yrs::GetString::get_string(&text, &doc.transact())
+}
+
+fn has_pending(doc: &Doc) -> bool {
+    let transaction = doc.transact();
+    transaction.store().pending_update().is_some() || transaction.store().pending_ds().is_some()
 }
 
 /// A frame of y-websocket or y-sweet.
