@@ -7,7 +7,7 @@
 //! others   event length 4 · event · if the kind says so: meta length 4 · meta · payload, to the end
 //! ```
 //!
-//! A span is no event: it says in which span, by W3C trace context, the event behind it was published. It is sent while all nodes
+//! Events of documents have further kinds: see `document`. A span is no event: it says in which span, by W3C trace context, the event behind it was published. It is sent while all nodes
 //! are known to decode it.
 
 use std::cmp::Ordering;
@@ -15,6 +15,7 @@ use std::cmp::Ordering;
 use hub::{Dialect, Encode, Frame};
 
 use super::Malformed;
+use super::document::{self, DocumentMessage};
 use super::fields::{Fields, text};
 use crate::broadcast::Broadcast;
 use crate::phoenix::UserPayload;
@@ -81,7 +82,7 @@ impl Encode for InSpan<'_> {
     }
 }
 
-/// Events in order. All have been validated; iteration decodes them again.
+/// Events in order. All have been validated; iteration decodes them again, and passes over those [of a document](Self::of_document).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Events<'a>(Fields<'a>);
 
@@ -96,9 +97,22 @@ impl<'a> Events<'a> {
 
     /// The spans in which some of them were published.
     pub fn spans(&self) -> impl Iterator<Item = SpanReference> + use<'a> {
+        self.parts().filter_map(|part| span(part)?.ok())
+    }
+
+    /// Those about a document, if it is the room of one.
+    pub fn of_document(&self) -> impl Iterator<Item = DocumentMessage<'a>> + use<'a> {
+        self.parts().filter_map(|part| document::decode(part)?.ok())
+    }
+
+    /// How many there are, of every kind.
+    pub fn messages(&self) -> usize {
+        self.parts().filter(|part| span(part).is_none()).count()
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut left = self.0;
-        let parts = std::iter::from_fn(move || left.bytes().ok());
-        parts.filter_map(|part| span(part)?.ok())
+        std::iter::from_fn(move || left.bytes().ok())
     }
 }
 
@@ -118,6 +132,7 @@ impl<'a> Iterator for Events<'a> {
 /// What has a length of its own in a message.
 enum Part<'a> {
     Event(Broadcast<'a>),
+    Document,
     Span,
 }
 
@@ -134,6 +149,9 @@ fn span(part: &[u8]) -> Option<Result<SpanReference, Malformed>> {
 fn decode(part: &[u8]) -> Result<Part<'_>, Malformed> {
     if let Some(span) = span(part) {
         return span.map(|_decoded_elsewhere| Part::Span);
+    }
+    if let Some(event) = document::decode(part) {
+        return event.map(|_decoded_elsewhere| Part::Document);
     }
     decode_event(part).map(Part::Event)
 }

@@ -17,6 +17,7 @@
 //! events (kind 6) are sent while every other node announces its `streams` in its cluster messages, and plain events
 //! otherwise. Nodes trust each other: text is checked to be UTF-8, and not parsed as JSON again.
 
+mod document;
 mod event;
 mod fields;
 mod presence;
@@ -25,6 +26,7 @@ use hub::{Delta, Frame, NodeId, Snapshot};
 
 use self::fields::Fields;
 
+pub use document::DocumentMessage;
 pub use event::{Events, InSpan, SpanReference};
 pub use presence::{decode_entry, entry};
 

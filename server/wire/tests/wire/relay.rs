@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use wire::phoenix::UserPayload;
-use wire::relay::{self, Malformed, Message, MessageBody, SequenceNumber};
+use wire::relay::{self, DocumentMessage, Malformed, Message, MessageBody, SequenceNumber};
 use wire::supabase::Broadcast;
 
 const ANN: NodeId = NodeId::new(0x0102_0304_0506_0708);
@@ -58,6 +58,37 @@ fn several_frames_are_one_message_with_all_events() {
         panic!("an empty list decodes")
     };
     assert_eq!(events.count(), 0);
+}
+
+#[test]
+fn what_is_about_a_document_is_encoded_as_documented_and_counted_with_the_events() {
+    let messages = [
+        (DocumentMessage::Update { row: 258, update: &[7] }, &[16, 0, 0, 0, 0, 0, 0, 1, 2, 7][..]),
+        (DocumentMessage::Stored, &[17]),
+        (DocumentMessage::States(&[0]), &[18, 0]),
+        (DocumentMessage::Question, &[19]),
+        (DocumentMessage::Stateless("hi"), &[20, b'h', b'i']),
+    ];
+    let mut frames = Vec::new();
+    for (message, encoded) in messages {
+        let frame = message.encode().expect("it is short");
+        assert_eq!(frame.bytes(), [&[0, 0, 0, encoded.len() as u8], encoded].concat());
+        frames.push(frame);
+    }
+    frames.insert(2, frame(&Broadcast::Text { payload: "{}" }));
+    let encoded = relay::events(ANN, &frames);
+    let Ok(Message { body: MessageBody::Events(events), .. }) = relay::decode(&encoded) else {
+        panic!("{:?}", relay::decode(&encoded))
+    };
+    assert_eq!(events.messages(), 6);
+    assert!(events.of_document().eq(messages.map(|(message, _)| message)));
+    assert_eq!(events.count(), 1);
+    let header = [&[1, 1][..], &[0; 8]].concat();
+    let with =
+        |part: &[u8]| relay::decode(&[&header[..], &[0, 0, 0, part.len() as u8], part].concat()).unwrap_err();
+    assert_eq!(with(&[16, 0]), Malformed::Truncated);
+    assert_eq!(with(&[17, 0]), Malformed::TooLong);
+    assert_eq!(with(&[20, 0xFF]), Malformed::NotText);
 }
 
 #[test]
