@@ -38,8 +38,19 @@ pub struct DocumentUpdate {
 pub struct StoredDocument {
     /// All that was compacted. `None` until then.
     pub state: Option<Vec<u8>>,
+    /// Which state it is: see [`DocumentVersion::state`].
+    pub state_version: i64,
     /// The log, in the order of its ids.
     pub updates: Vec<StoredUpdate>,
+}
+
+/// What is stored of a document, without the bytes: who knows that version, and has applied these updates, has everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DocumentVersion {
+    /// Another number for each state that is written; 0 if there is none.
+    pub state: i64,
+    /// The ids in the log, in any order.
+    pub updates: Vec<i64>,
 }
 
 /// A row of the log.
@@ -53,12 +64,14 @@ pub struct StoredUpdate {
 }
 
 /// What a compaction has written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompactedDocument {
     /// The size of the new state, in bytes.
     pub state_bytes: usize,
-    /// How many rows of the log it contains, which are deleted.
-    pub updates: usize,
+    /// Which state it is: see [`DocumentVersion::state`].
+    pub state_version: i64,
+    /// The rows of the log that it contains, which are deleted.
+    pub updates: Vec<i64>,
 }
 
 /// Merges a state and a log, which has at least one row, into the next state.
@@ -89,6 +102,15 @@ pub trait DocumentStore: Debug + Send + Sync {
         name: &'a DocumentName,
     ) -> BoxFuture<'a, Result<Option<StoredDocument>, StoreError>>;
 
+    /// What is stored of each of these documents, in the same order, at one moment or several.
+    fn versions<'a>(
+        &'a self,
+        names: &'a [Arc<DocumentName>],
+    ) -> BoxFuture<'a, Result<Vec<DocumentVersion>, StoreError>>;
+
+    /// Whether other processes may write what this one reads.
+    fn is_shared(&self) -> bool;
+
     /// Appends all of the updates or none, in this order, in one transaction. When this returns they are durable. Returns their ids,
     /// in the same order.
     ///
@@ -112,14 +134,21 @@ pub trait DocumentStore: Debug + Send + Sync {
 }
 
 impl StoredDocument {
-    /// What was read of a document: its log by id, and its state, if there is one, as the id 0. `None` of no rows.
+    /// The same without the bytes.
+    pub fn version(&self) -> DocumentVersion {
+        let updates = self.updates.iter().map(|row| row.id).collect();
+        DocumentVersion { state: self.state_version, updates }
+    }
+
+    /// What was read of a document: its log by id, and its state, if there is one, by its version, which is negated. `None` of no rows.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(super) fn of_rows(mut rows: Vec<(i64, Vec<u8>)>) -> Option<Self> {
         rows.sort_unstable_by_key(|(id, _)| *id);
-        let has_state = rows.first()?.0 == 0;
+        let has_state = rows.first()?.0 < 0;
         let mut rows = rows.into_iter();
-        let state = if has_state { rows.next().map(|(_zero, state)| state) } else { None };
-        Some(Self { state, updates: rows.map(|(id, update)| StoredUpdate { id, update }).collect() })
+        let (version, state) = if has_state { rows.next().unzip() } else { (None, None) };
+        let updates = rows.map(|(id, update)| StoredUpdate { id, update }).collect();
+        Some(Self { state, state_version: version.map_or(0, |version| -version), updates })
     }
 }
 

@@ -24,8 +24,8 @@ use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::BoxStream;
 
 pub use self::document::{
-    CompactedDocument, CompactionError, DocumentName, DocumentStore, DocumentUpdate, MergeDocument,
-    MergeRefused, StoredDocument, StoredUpdate,
+    CompactedDocument, CompactionError, DocumentName, DocumentStore, DocumentUpdate, DocumentVersion,
+    MergeDocument, MergeRefused, StoredDocument, StoredUpdate,
 };
 pub use self::encryption::{
     EncryptionError, EncryptionKeys, KeyError, UsedKey, WrittenForm, is_in_current_form,

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use realtime_server::store::{CompactedDocument, StoreError};
+use realtime_server::store::{CompactedDocument, DocumentVersion, StoreError};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -105,7 +105,8 @@ pub async fn a_compaction_deletes_what_it_has_merged_and_nothing_else(store: &dy
         proceed.send(()).unwrap();
     };
     let (written, ()) = tokio::join!(store.compact(&document, merge), appending);
-    assert_eq!(written, Ok(Some(CompactedDocument { state_bytes: 3, updates: 3 })));
+    let CompactedDocument { state_bytes, updates: merged, .. } = written.unwrap().expect("there was a log");
+    assert_eq!((state_bytes, merged.len()), (3, 3));
     let stored = store.document(&document).await.unwrap().unwrap();
     assert_eq!((stored.state.as_deref(), stored.updates.len()), (Some(&b"abc"[..]), 2));
     assert_eq!(joined(stored), b"abcde");
@@ -116,6 +117,30 @@ pub async fn a_compaction_deletes_what_it_has_merged_and_nothing_else(store: &dy
     assert_eq!(contents(store, &other).await, Some(b"x".into()));
 }
 
+pub async fn a_version_changes_with_all_that_is_written(store: &dyn DocumentStore) {
+    let all = [named(None, "room", "doc"), named(Some("acme"), "room", "doc"), named(None, "room", "other")];
+    let nothing = DocumentVersion::default();
+    assert_eq!(store.versions(&all).await, Ok(vec![nothing.clone(); 3]));
+    for (place, document) in all[..2].iter().enumerate() {
+        let ids = store.append(&updates(document, b"ab")).await.unwrap();
+        let known = store.versions(&all).await.unwrap();
+        assert_eq!(known[place], DocumentVersion { state: 0, updates: ids.clone() });
+        assert_eq!(known[2], nothing);
+        let written = store.compact(document, joining()).await.unwrap().expect("there is a log");
+        assert_eq!(written.updates, ids);
+        let after = store.versions(&all).await.unwrap();
+        assert_eq!(after[place], DocumentVersion { state: written.state_version, updates: Vec::new() });
+        assert_ne!(written.state_version, 0);
+        let more = store.append(&updates(document, b"c")).await.unwrap();
+        let stored = store.document(document).await.unwrap().unwrap();
+        assert_eq!(stored.version(), DocumentVersion { state: written.state_version, updates: more });
+        let again = store.compact(document, joining()).await.unwrap().expect("there is a log");
+        assert_ne!(again.state_version, written.state_version);
+        store.delete_document(document).await.unwrap();
+        assert_eq!(store.versions(&all).await.unwrap()[place], nothing);
+    }
+}
+
 pub async fn compactions_at_once_lose_nothing(store: &dyn DocumentStore) {
     let document = named(Some("acme"), "room", "doc");
     let mut expected = Vec::new();
@@ -124,7 +149,8 @@ pub async fn compactions_at_once_lose_nothing(store: &dyn DocumentStore) {
         expected.push(*byte);
         let all = join_all((0..4).map(|_| store.compact(&document, joining()))).await;
         let written: Vec<_> = all.into_iter().filter_map(Result::unwrap).collect();
-        assert_eq!(written, [CompactedDocument { state_bytes: expected.len(), updates: 1 }]);
+        assert_eq!(written.len(), 1);
+        assert_eq!((written[0].state_bytes, written[0].updates.len()), (expected.len(), 1));
         assert_eq!(contents(store, &document).await, Some(expected.clone()));
     }
 }
@@ -211,7 +237,7 @@ pub async fn a_batch_may_have_thousands_of_updates_of_many_documents(store: &dyn
 
 /// Compacts, and returns how many rows were merged.
 async fn compacted(store: &dyn DocumentStore, name: &DocumentName) -> Option<usize> {
-    store.compact(name, joining()).await.unwrap().map(|written| written.updates)
+    store.compact(name, joining()).await.unwrap().map(|written| written.updates.len())
 }
 
 /// A merge, the moment at which it begins, and what it then waits for.

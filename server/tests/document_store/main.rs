@@ -74,6 +74,7 @@ conformance!(
     names_that_no_database_has_are_rejected,
     a_batch_with_one_that_is_rejected_is_not_appended,
     a_compaction_deletes_what_it_has_merged_and_nothing_else,
+    a_version_changes_with_all_that_is_written,
     compactions_at_once_lose_nothing,
     a_deletion_is_not_undone_by_a_compaction_that_began_before,
     a_merge_that_is_refused_changes_nothing,

@@ -1,6 +1,7 @@
 //! Documents in memory.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -9,8 +10,8 @@ use parking_lot::Mutex;
 use super::MemoryStore;
 use crate::store::StoreError;
 use crate::store::document::{
-    CompactedDocument, CompactionError, DocumentName, DocumentStore, DocumentUpdate, MergeDocument,
-    StoredDocument, StoredUpdate, check_updates,
+    CompactedDocument, CompactionError, DocumentName, DocumentStore, DocumentUpdate, DocumentVersion,
+    MergeDocument, StoredDocument, StoredUpdate, check_updates,
 };
 
 /// All documents.
@@ -20,7 +21,7 @@ pub(super) struct MemoryDocuments(Mutex<Stored>);
 #[derive(Debug, Default)]
 struct Stored {
     documents: HashMap<DocumentName, StoredDocument>,
-    /// The greatest id of an update, 0 before the first.
+    /// The greatest id of an update, or version of a state; 0 before the first.
     last_id: i64,
 }
 
@@ -45,15 +46,16 @@ impl MemoryDocuments {
         last: i64,
         state: Vec<u8>,
     ) -> Option<CompactedDocument> {
-        let mut stored = self.0.lock();
-        let document = stored.documents.get_mut(name)?;
+        let Stored { documents, last_id } = &mut *self.0.lock();
+        let document = documents.get_mut(name)?;
         if document.updates.get(updates - 1)?.id != last {
             return None;
         }
-        let compacted = CompactedDocument { state_bytes: state.len(), updates };
-        document.updates.drain(..updates);
-        document.state = Some(state);
-        Some(compacted)
+        *last_id += 1;
+        let (state_bytes, state_version) = (state.len(), *last_id);
+        let updates = document.updates.drain(..updates).map(|row| row.id).collect();
+        (document.state, document.state_version) = (Some(state), state_version);
+        Some(CompactedDocument { state_bytes, state_version, updates })
     }
 }
 
@@ -64,6 +66,22 @@ impl DocumentStore for MemoryStore {
     ) -> BoxFuture<'a, Result<Option<StoredDocument>, StoreError>> {
         let stored = || self.documents.0.lock().documents.get(name).cloned();
         ready(name.check().map(|()| stored())).boxed()
+    }
+
+    fn versions<'a>(
+        &'a self,
+        names: &'a [Arc<DocumentName>],
+    ) -> BoxFuture<'a, Result<Vec<DocumentVersion>, StoreError>> {
+        let version = |name: &Arc<DocumentName>| {
+            let stored = self.documents.0.lock();
+            let document = stored.documents.get(&**name);
+            document.map(StoredDocument::version).unwrap_or_default()
+        };
+        ready(names.iter().map(|name| name.check().map(|()| version(name))).collect()).boxed()
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     fn append<'a>(&'a self, updates: &'a [DocumentUpdate]) -> BoxFuture<'a, Result<Vec<i64>, StoreError>> {

@@ -15,6 +15,8 @@ pub(super) struct DocumentTables {
     /// Appends the rows of five arrays of the same length. A session whose commits would not wait until they are durable (by default,
     /// as the role or the database has it) waits for this one. The order of the rows is that of the arrays.
     pub(super) append: String,
+    /// Reads the versions of the documents that three arrays of the same length name, in this order.
+    pub(super) versions: String,
 }
 
 /// The key of a row, but for its tenant.
@@ -23,6 +25,10 @@ const OF_DOCUMENT: &str = "room_id OPERATOR(pg_catalog.=) $2 AND doc_id OPERATOR
 /// Has the transaction wait at its end until it is durable.
 pub(super) const BE_DURABLE: &str = "SELECT CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' \
      THEN pg_catalog.set_config('synchronous_commit', 'on', true) END";
+
+/// The version of a state: when it was written, in microseconds. A table that was made by hand may have states without a time.
+const STATE_VERSION: &str = "greatest(1, least(9e18, pg_catalog.date_part('epoch', coalesce(updated_at, created_at, \
+     'epoch'::pg_catalog.timestamptz)) OPERATOR(pg_catalog.*) 1000000))::bigint";
 
 impl DocumentTables {
     fn of_schema(schema: String) -> Self {
@@ -34,7 +40,21 @@ impl DocumentTables {
              pg_catalog.unnest($4::bytea[]), pg_catalog.unnest($5::text[])) \
              WITH ORDINALITY AS rows (tenant, room_id, doc_id, update, user_id, place) ORDER BY place RETURNING id"
         );
-        Self { schema, append }
+        let versions = format!(
+            "SELECT coalesce(own.version, other.version, 0), log.ids \
+             FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[])) \
+             WITH ORDINALITY AS names (tenant, room, doc, place) \
+             LEFT JOIN LATERAL (SELECT {STATE_VERSION} AS version FROM {schema}.documents \
+             WHERE names.tenant OPERATOR(pg_catalog.=) '' AND room_id OPERATOR(pg_catalog.=) names.room \
+             AND doc_id OPERATOR(pg_catalog.=) names.doc) AS own ON true \
+             LEFT JOIN LATERAL (SELECT {STATE_VERSION} AS version FROM {schema}.tenant_documents \
+             WHERE tenant OPERATOR(pg_catalog.=) names.tenant AND room_id OPERATOR(pg_catalog.=) names.room \
+             AND doc_id OPERATOR(pg_catalog.=) names.doc) AS other ON true \
+             CROSS JOIN LATERAL (SELECT ARRAY (SELECT id FROM {schema}.document_updates \
+             WHERE tenant OPERATOR(pg_catalog.=) names.tenant AND room_id OPERATOR(pg_catalog.=) names.room \
+             AND doc_id OPERATOR(pg_catalog.=) names.doc) AS ids) AS log ORDER BY place"
+        );
+        Self { schema, append, versions }
     }
 
     /// The table of the state of a document, and the key of its row there.
@@ -58,10 +78,10 @@ impl DocumentTables {
         )
     }
 
-    /// Reads the state, with the id 0, and the log.
+    /// Reads the state, with its version, which is negated, as id, and the log.
     pub(super) fn select(&self, name: &DocumentName) -> String {
         let ((table, key), log) = (self.states(name), self.select_log());
-        format!("SELECT 0::bigint, state FROM {table} WHERE {key} UNION ALL {log}")
+        format!("SELECT pg_catalog.int8um({STATE_VERSION}), state FROM {table} WHERE {key} UNION ALL {log}")
     }
 
     /// Makes an empty state, unless there is one. Waits for who makes one at the same time.
@@ -80,10 +100,13 @@ impl DocumentTables {
         format!("SELECT state FROM {table} WHERE {key} FOR UPDATE")
     }
 
-    /// Writes the state `$4`.
+    /// Writes the state `$4`, and returns its version.
     pub(super) fn update_state(&self, name: &DocumentName) -> String {
         let (table, key) = self.states(name);
-        format!("UPDATE {table} SET state = $4, updated_at = pg_catalog.now() WHERE {key}")
+        format!(
+            "UPDATE {table} SET state = $4, updated_at = pg_catalog.clock_timestamp() WHERE {key} \
+             RETURNING {STATE_VERSION}"
+        )
     }
 
     /// Deletes the state.

@@ -4,6 +4,8 @@
 //! A batch is appended by one statement, which is its own transaction. An idle connection does it without being asked before whether it
 //! still leads to the writer: the statement shows that, and then another connection does it.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::pool::PoolConnection;
@@ -17,8 +19,8 @@ use super::document_tables::{BE_DURABLE, DocumentTables};
 use super::migrate::late;
 use crate::store::StoreError;
 use crate::store::document::{
-    CompactedDocument, CompactionError, DocumentName, DocumentStore, DocumentUpdate, MergeDocument,
-    StoredDocument, check_updates,
+    CompactedDocument, CompactionError, DocumentName, DocumentStore, DocumentUpdate, DocumentVersion,
+    MergeDocument, StoredDocument, check_updates,
 };
 
 /// Statements that follow a lock see what was committed before it was free, whatever the role has as its default.
@@ -42,6 +44,31 @@ impl DocumentStore for PostgresStore {
             given_back(connection, read)
         }
         .boxed()
+    }
+
+    fn versions<'a>(
+        &'a self,
+        names: &'a [Arc<DocumentName>],
+    ) -> BoxFuture<'a, Result<Vec<DocumentVersion>, StoreError>> {
+        async move {
+            names.iter().try_for_each(|name| name.check())?;
+            let (tables, mut connection) = self.documents_connection().await?;
+            let read = async {
+                let query = sqlx::query_as(&tables.versions)
+                    .bind(names.iter().map(|name| name.tenant_column()).collect::<Vec<_>>())
+                    .bind(names.iter().map(|name| &*name.room).collect::<Vec<_>>())
+                    .bind(names.iter().map(|name| &*name.doc).collect::<Vec<_>>());
+                let rows: Vec<(i64, Vec<i64>)> = query.fetch_all(&mut *connection).await?;
+                Ok(rows.into_iter().map(|(state, updates)| DocumentVersion { state, updates }).collect())
+            };
+            let read = self.in_time(read).await;
+            given_back(connection, read)
+        }
+        .boxed()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn append<'a>(&'a self, updates: &'a [DocumentUpdate]) -> BoxFuture<'a, Result<Vec<i64>, StoreError>> {
@@ -205,15 +232,16 @@ async fn replace(
     ids: Vec<i64>,
     state: Vec<u8>,
 ) -> Result<Option<CompactedDocument>, StoreError> {
-    let compacted = CompactedDocument { state_bytes: state.len(), updates: ids.len() };
+    let state_bytes = state.len();
     let (delete, update) = (tables.delete_merged(), tables.update_state(name));
-    let deleted = of(&delete, name).bind(ids).execute(&mut *transaction).await?.rows_affected();
-    if deleted != compacted.updates as u64 {
+    let deleted = of(&delete, name).bind(&ids).execute(&mut *transaction).await?.rows_affected();
+    if deleted != ids.len() as u64 {
         return Ok(None);
     }
-    of(&update, name).bind(state).execute(&mut *transaction).await?;
+    let update = sqlx::query_scalar(&update).bind(name.tenant_column()).bind(&*name.room).bind(&*name.doc);
+    let state_version = update.bind(state).fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
-    Ok(Some(compacted))
+    Ok(Some(CompactedDocument { state_bytes, state_version, updates: ids }))
 }
 
 async fn delete(

@@ -3,6 +3,8 @@
 //! A batch is appended by one statement, which is its own transaction: one command for the thread of the connection, and one
 //! `fsync`. A document is read by one statement too, so that state and log are of the same moment.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::json;
@@ -13,8 +15,8 @@ use sqlx::sqlite::SqliteArguments;
 use super::{NOW, SqliteStore};
 use crate::store::StoreError;
 use crate::store::document::{
-    CompactedDocument, CompactionError, DocumentName, DocumentStore, DocumentUpdate, MergeDocument,
-    StoredDocument, check_updates,
+    CompactedDocument, CompactionError, DocumentName, DocumentStore, DocumentUpdate, DocumentVersion,
+    MergeDocument, StoredDocument, check_updates,
 };
 
 /// The rows of a document.
@@ -33,6 +35,31 @@ impl DocumentStore for SqliteStore {
             Ok(StoredDocument::of_rows(query.fetch_all(&self.pool).await?))
         }
         .boxed()
+    }
+
+    fn versions<'a>(
+        &'a self,
+        names: &'a [Arc<DocumentName>],
+    ) -> BoxFuture<'a, Result<Vec<DocumentVersion>, StoreError>> {
+        async move {
+            let (state_version, updates) = (state_version(), updates());
+            let mut versions = Vec::with_capacity(names.len());
+            for name in names {
+                name.check()?;
+                let DocumentName { room, doc, .. } = &**name;
+                let state = sqlx::query_scalar(&state_version).bind(name.tenant_column());
+                let state: Option<i64> = state.bind(&**room).bind(&**doc).fetch_optional(&self.pool).await?;
+                let log = sqlx::query_scalar(&updates).bind(name.tenant_column()).bind(&**room);
+                let updates = log.bind(&**doc).fetch_all(&self.pool).await?;
+                versions.push(DocumentVersion { state: state.unwrap_or_default(), updates });
+            }
+            Ok(versions)
+        }
+        .boxed()
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     fn append<'a>(&'a self, updates: &'a [DocumentUpdate]) -> BoxFuture<'a, Result<Vec<i64>, StoreError>> {
@@ -96,18 +123,23 @@ impl SqliteStore {
         last: i64,
         state: Vec<u8>,
     ) -> Result<Option<CompactedDocument>, StoreError> {
-        let compacted = CompactedDocument { state_bytes: state.len(), updates };
+        let state_bytes = state.len();
         let _turn = self.turn_to_write().await;
         let mut transaction = self.begin().await?;
         let delete = delete_merged();
-        let deleted = of(&delete, name).bind(last).execute(&mut *transaction).await?.rows_affected();
-        if deleted != updates as u64 {
+        let DocumentName { room, doc, .. } = name;
+        let deleted = sqlx::query_scalar(&delete).bind(name.tenant_column()).bind(&**room).bind(&**doc);
+        let deleted: Vec<i64> = deleted.bind(last).fetch_all(&mut *transaction).await?;
+        if deleted.len() != updates {
             return Ok(None);
         }
         let put = put_state();
         of(&put, name).bind(state).execute(&mut *transaction).await?;
+        let version = state_version();
+        let version = sqlx::query_scalar(&version).bind(name.tenant_column()).bind(&**room).bind(&**doc);
+        let state_version = version.fetch_one(&mut *transaction).await?;
         transaction.commit().await?;
-        Ok(Some(compacted))
+        Ok(Some(CompactedDocument { state_bytes, state_version, updates: deleted }))
     }
 }
 
@@ -147,9 +179,20 @@ fn insert() -> String {
 
 fn select() -> String {
     format!(
-        "SELECT 0, state FROM documents {OF_DOCUMENT} \
+        "SELECT -{STATE_VERSION}, state FROM documents {OF_DOCUMENT} \
          UNION ALL SELECT id, \"update\" FROM document_updates {OF_DOCUMENT}"
     )
+}
+
+/// The version of a state: other processes do not write, so it has to change only as far as this one can see.
+const STATE_VERSION: &str = "(unixepoch(updated_at) * 4294967296 + length(state))";
+
+fn state_version() -> String {
+    format!("SELECT {STATE_VERSION} FROM documents {OF_DOCUMENT}")
+}
+
+fn updates() -> String {
+    format!("SELECT id FROM document_updates {OF_DOCUMENT}")
 }
 
 fn delete_all() -> [String; 2] {
@@ -157,7 +200,7 @@ fn delete_all() -> [String; 2] {
 }
 
 fn delete_merged() -> String {
-    format!("DELETE FROM document_updates {OF_DOCUMENT} AND id <= ?4")
+    format!("DELETE FROM document_updates {OF_DOCUMENT} AND id <= ?4 RETURNING id")
 }
 
 fn put_state() -> String {
@@ -178,7 +221,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("store.sqlite")).await.unwrap();
         store.migrate().await.unwrap();
-        for query in delete_all().into_iter().chain([select(), delete_merged()]) {
+        for query in delete_all().into_iter().chain([select(), delete_merged(), state_version(), updates()]) {
             let explain = format!("EXPLAIN QUERY PLAN {query}");
             let plan: Vec<(i64, i64, i64, String)> =
                 sqlx::query_as(&explain).fetch_all(&store.pool).await.unwrap();
