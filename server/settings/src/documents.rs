@@ -62,6 +62,16 @@ pub struct Documents {
     #[schemars(with = "marks::DurationText", extend("x-reload" = "live"))]
     pub unload_after: Duration,
 
+    /// How often a node that is connected to the others by `[bus]` looks whether the store has changes of other nodes that did not arrive.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "1s"))]
+    pub refresh: Duration,
+
+    /// The same while it is not, or has no bus: so long after a change is stored, nodes that share a PostgreSQL receive it.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "marks::DurationText", extend("x-reload" = "live", "x-min" = "50ms"))]
+    pub refresh_without_bus: Duration,
+
     /// Updates in the log of a document after which they are replaced by its state; also when it leaves the memory.
     #[schemars(range(min = 1), extend("x-reload" = "live"))]
     pub compact_updates: NonZeroU32,
@@ -99,6 +109,8 @@ impl Default for Documents {
             max_unsaved_bytes: ByteSize::mib(16),
             load_timeout: Duration::from_secs(10),
             unload_after: Duration::from_secs(30),
+            refresh: Duration::from_secs(30),
+            refresh_without_bus: Duration::from_millis(500),
             compact_updates: count(500),
             compact_bytes: ByteSize::mib(1),
             awareness_clients: count(1_000),
