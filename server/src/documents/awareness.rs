@@ -7,11 +7,15 @@
 //! - A client that connects again announces itself with an unchanged clock, which its peers ignore as old since the server has
 //!   removed it. The clock of such an announcement is raised, so that the user is seen at once and not only after 15 s.
 //! - A client may set the state of a client id that belongs to another connection only while that one is not connected.
+//!
+//! Each node has such a table, and sends the others what has changed of the states of its own connections. What a node shows that is
+//! gone each other one removes by itself.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hub::NodeId;
 
 use super::MemberId;
 
@@ -28,9 +32,18 @@ struct Entry {
     /// JSON; `None` once it is removed.
     state: Option<Bytes>,
     /// Who has sent it.
-    owner: MemberId,
+    owner: Owner,
     /// When it was renewed, or removed.
     at: Instant,
+}
+
+/// Who has sent a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// A connection to this node.
+    Member(MemberId),
+    /// A connection to another node.
+    Node(NodeId),
 }
 
 /// A state as it is sent.
@@ -68,6 +81,15 @@ pub(super) struct ReceivedStates {
     pub(super) changed: Vec<SentState>,
     /// How many were refused, because they are too large or too many.
     pub(super) refused: usize,
+}
+
+/// What became of states of another node.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ReceivedOfNode {
+    /// What has changed, to be sent to the members on this node.
+    pub(super) changed: Vec<SentState>,
+    /// What the other node has removed although its client is connected to this one by now: to be sent to all.
+    pub(super) kept: Vec<SentState>,
 }
 
 impl Awareness {
@@ -108,8 +130,8 @@ impl Awareness {
             return Ok(None);
         }
         let sent = match known {
-            // Connected again with the clock that it had before.
-            Some(known) if is_own && known.state.is_none() && sent.state.is_some() => {
+            // Connected again, perhaps to another node than before, with the clock that it had.
+            Some(known) if is_own && sent.state.is_some() && known.is_of_another(member) => {
                 SentState { clock: sent.clock.max(known.clock.saturating_add(1)), ..sent }
             }
             Some(known) if !is_newer(known, &sent) => return Ok(None),
@@ -123,20 +145,26 @@ impl Awareness {
         if sent.state.as_ref().is_some_and(|state| state.len() > limits.state_bytes) {
             return Err(TooMuch);
         }
-        let entry = Entry { clock: sent.clock, state: sent.state.clone(), owner: member, at: now };
+        let owner = Owner::Member(member);
+        let entry = Entry { clock: sent.clock, state: sent.state.clone(), owner, at: now };
         self.entries.insert(sent.client, entry);
         Ok(Some(sent))
     }
 
     /// Whether what is shown is the own state of another connection: then this is an echo, or an attempt to speak for it.
     fn belongs_to_other(&self, known: &Entry, sent: &SentState, member: MemberId) -> bool {
-        known.state.is_some() && known.owner != member && self.own.get(&known.owner) == Some(&sent.client)
+        known.state.is_some() && known.owner != Owner::Member(member) && self.is_own(known, sent.client)
+    }
+
+    /// Whether it is the own state of a connection to this node.
+    fn is_own(&self, known: &Entry, client: u64) -> bool {
+        matches!(known.owner, Owner::Member(member) if self.own.get(&member) == Some(&client))
     }
 
     fn check_count(&self, member: MemberId, limits: &AwarenessLimits) -> Result<(), TooMuch> {
         let of_member = || {
             let states = self.entries.values().filter(|entry| entry.state.is_some());
-            states.filter(|entry| entry.owner == member).count()
+            states.filter(|entry| entry.owner == Owner::Member(member)).count()
         };
         let is_full = self.entries.len() >= limits.clients || of_member() >= limits.clients_per_member;
         if is_full { Err(TooMuch) } else { Ok(()) }
@@ -145,7 +173,60 @@ impl Awareness {
     /// Removes what a connection shows that has ended. Returns what all are sent.
     pub(super) fn remove_member(&mut self, member: MemberId, now: Instant) -> Vec<SentState> {
         self.own.remove(&member);
-        self.remove(now, |entry| entry.owner == member)
+        self.remove(now, |entry| entry.owner == Owner::Member(member))
+    }
+
+    /// Applies states that another node has sent.
+    pub(super) fn receive_of_node(
+        &mut self,
+        node: NodeId,
+        states: Vec<SentState>,
+        limits: &AwarenessLimits,
+        now: Instant,
+    ) -> ReceivedOfNode {
+        let mut received = ReceivedOfNode::default();
+        for sent in states {
+            let known = self.entries.get(&sent.client);
+            let is_known = match known {
+                Some(known) if known.state.is_some() && self.is_own(known, sent.client) => {
+                    if sent.state.is_none() && sent.clock >= known.clock {
+                        let (state, clock) = (known.state.clone(), sent.clock.saturating_add(1));
+                        received.kept.push(SentState { client: sent.client, clock, state });
+                    }
+                    true
+                }
+                Some(known) => !is_newer(known, &sent),
+                // The other node has checked its size.
+                None => sent.state.is_none() || self.entries.len() >= limits.clients,
+            };
+            if !is_known {
+                let owner = Owner::Node(node);
+                let entry = Entry { clock: sent.clock, state: sent.state.clone(), owner, at: now };
+                self.entries.insert(sent.client, entry);
+                received.changed.push(sent);
+            }
+        }
+        for kept in &received.kept {
+            self.entries.entry(kept.client).and_modify(|entry| entry.clock = kept.clock);
+        }
+        received
+    }
+
+    /// Removes what a node shows that is gone. Returns what the members on this node are sent.
+    pub(super) fn remove_node(&mut self, node: NodeId, now: Instant) -> Vec<SentState> {
+        self.remove(now, |entry| entry.owner == Owner::Node(node))
+    }
+
+    /// Raises the clocks of what the members on this node show: others have removed it. Returns what all are sent.
+    pub(super) fn renew_own(&mut self, now: Instant) -> Vec<SentState> {
+        let own = self.entries.values_mut().filter(|entry| entry.is_shown_here());
+        own.for_each(|entry| (entry.clock, entry.at) = (entry.clock.saturating_add(1), now));
+        self.own_states()
+    }
+
+    /// What the members on this node show.
+    pub(super) fn own_states(&self) -> Vec<SentState> {
+        self.states_of(Entry::is_shown_here)
     }
 
     /// Removes what was not renewed. Returns what all are sent.
@@ -159,8 +240,10 @@ impl Awareness {
         let mut removed = Vec::new();
         for (client, entry) in &mut self.entries {
             if entry.state.is_some() && which(entry) {
-                *entry =
-                    Entry { clock: entry.clock.saturating_add(1), state: None, owner: entry.owner, at: now };
+                // That a node shows it again is known by a higher clock.
+                let raised = u32::from(matches!(entry.owner, Owner::Member(_)));
+                let clock = entry.clock.saturating_add(raised);
+                *entry = Entry { clock, state: None, owner: entry.owner, at: now };
                 removed.push(SentState { client: *client, clock: entry.clock, state: None });
             }
         }
@@ -169,7 +252,11 @@ impl Awareness {
 
     /// Everything that is shown.
     pub(super) fn states(&self) -> Vec<SentState> {
-        let shown = self.entries.iter().filter(|(_, entry)| entry.state.is_some());
+        self.states_of(|entry| entry.state.is_some())
+    }
+
+    fn states_of(&self, which: impl Fn(&Entry) -> bool) -> Vec<SentState> {
+        let shown = self.entries.iter().filter(|(_, entry)| which(entry));
         shown
             .map(|(client, entry)| SentState {
                 client: *client,
@@ -182,6 +269,17 @@ impl Awareness {
     /// Whether there is nothing that time could change.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+impl Entry {
+    /// Whether it was removed, or sent by another connection.
+    fn is_of_another(&self, member: MemberId) -> bool {
+        self.state.is_none() || self.owner != Owner::Member(member)
+    }
+
+    fn is_shown_here(&self) -> bool {
+        self.state.is_some() && matches!(self.owner, Owner::Member(_))
     }
 }
 
