@@ -33,7 +33,7 @@ pub use store_status::{MigrationCounts, StoreState, StoreStatus};
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, Guard};
@@ -45,7 +45,7 @@ use tokio::sync::watch;
 
 use crate::auth::jwks::JwksSources;
 use crate::auth::{Operators, UnverifiedCallers};
-use crate::bus::{ClusterLink, Connectivity};
+use crate::bus::{ClusterLink, Connectivity, DocumentPeers};
 use crate::permit::Permits;
 use crate::store::{EncryptionKeys, StoreKind, TenantStore};
 use crate::telemetry::codes::{Code, Scope};
@@ -81,6 +81,7 @@ pub struct Node {
     /// Shared documents.
     pub documents: Arc<DocumentCounts>,
     databases: databases::DatabasesSlot,
+    document_peers: OnceLock<Weak<dyn DocumentPeers>>,
     /// Limits the callers without a valid token.
     pub unverified: UnverifiedCallers,
     /// The link to the other nodes.
@@ -187,6 +188,7 @@ impl Node {
             store: StoreState::default(),
             documents: Arc::default(),
             databases: databases::DatabasesSlot::default(),
+            document_peers: OnceLock::new(),
             link,
             common_memory: TenantMemory::new(&memory),
             memory,

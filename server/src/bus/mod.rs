@@ -29,8 +29,8 @@ pub use inbox::{AffectedRooms, Arrival, Inbox, InboxClosed, InboxOverflow, Recei
 pub use kept::{EntryPosition, EntryToKeep, KeptEntry};
 pub use large_rooms::{LargeRead, LargeRooms};
 pub use link::{
-    ClusterLink, Connectivity, KeptFrames, LinkHost, LinkTask, OperatorCommand, PeersUnreachable,
-    ResyncProgress,
+    ClusterLink, Connectivity, DocumentPeers, KeptFrames, LinkHost, LinkTask, OperatorCommand,
+    PeersUnreachable, ResyncProgress,
 };
 pub use local::Broker;
 pub use redis::{Redis, RedisConfigError};

@@ -1,19 +1,24 @@
 //! What the link to the other nodes needs of this one, and commands of operators that all nodes carry out.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use hub::{Delivery, RoomKey, TenantMemory};
 use tracing::info;
 use wire::relay::Events;
 
 use super::Node;
-use crate::bus::{LinkHost, OperatorCommand};
+use crate::bus::{DocumentPeers, LinkHost, OperatorCommand};
 use crate::close_reason::CloseReason;
 use crate::telemetry::metrics::Hit;
 use crate::telemetry::traces::{SpanName, TENANT, TOPIC, TraceContext, TraceSpan};
 
 impl Node {
+    /// Has the link reach these documents. The first ones stay.
+    pub fn use_documents(&self, documents: Weak<dyn DocumentPeers>) {
+        let _first = self.document_peers.set(documents);
+    }
+
     /// Disconnects the clients of a tenant from this node (1012); they may reconnect. Returns how many sockets that
     /// concerns; `None` when there is no such tenant.
     pub fn disconnect_clients(&self, tenant: &str) -> Option<usize> {
@@ -62,6 +67,10 @@ impl LinkHost for Arc<Node> {
             span
         };
         events.spans().map(begin).collect()
+    }
+
+    fn documents(&self) -> Option<Arc<dyn DocumentPeers>> {
+        self.document_peers.get()?.upgrade()
     }
 
     fn execute(&self, command: OperatorCommand) {

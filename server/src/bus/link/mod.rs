@@ -11,6 +11,7 @@
 mod cluster_message;
 mod commands;
 mod credentials;
+mod document_peers;
 mod failing_rooms;
 mod history;
 mod log_interval;
@@ -47,6 +48,7 @@ use session::LinkSession;
 use status::LinkStatus;
 
 pub use cluster_message::OperatorCommand;
+pub use document_peers::DocumentPeers;
 pub use history::KeptFrames;
 use history::Losses;
 
@@ -79,6 +81,9 @@ pub trait LinkHost: Send + Sync + 'static {
 
     /// Executes a command that another node has published.
     fn execute(&self, command: OperatorCommand);
+
+    /// The shared documents of this node, while there are any.
+    fn documents(&self) -> Option<Arc<dyn DocumentPeers>>;
 }
 
 /// Whether this node is connected to the other nodes.
@@ -183,6 +188,11 @@ impl ClusterLink {
         let shared = Arc::new(shared);
         let link = Self(Some(Arc::clone(&shared)));
         (link, LinkTask { shared, bus, losses, sends_spans, settings, operator_commands })
+    }
+
+    /// Whether messages reach the other nodes.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.connectivity(), Connectivity::Connected | Connectivity::WithoutPresence)
     }
 
     /// The present connectivity.

@@ -163,6 +163,7 @@ impl Peers {
         self.known.remove(&node);
         self.update_count(context);
         context.hub.remove_node(node);
+        context.host.documents().iter().for_each(|documents| documents.removed(node));
         let users = self.users.remove(&node).unwrap_or_default();
         self.update_host(context, users.keys());
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hub::{ApplyOutcome, Bounds, NodeId, PresenceUpdate};
+use hub::{ApplyOutcome, Bounds, NodeId, PresenceUpdate, Space};
 use tracing::debug;
 use wire::relay::{self, Events, MessageBody, SequenceNumber};
 
@@ -67,7 +67,7 @@ impl LinkSession<'_, '_> {
 
     /// Delivers broadcasts of another node, and counts how many before them are missing.
     fn deliver(&mut self, name: &RoomName, node: NodeId, number: Option<SequenceNumber>, events: Events<'_>) {
-        let (context, messages) = (self.context, events.clone().count());
+        let (context, messages) = (self.context, events.messages());
         let Some(subscription) = self.rooms.get(name) else { return };
         if number.is_some_and(|number| !self.peers.received.is_plausible(name, node, number)) {
             context.metrics.unread.increment(1);
@@ -76,7 +76,12 @@ impl LinkSession<'_, '_> {
         let since = || context.hub.room(&subscription.key).map(|room| room.opened_at());
         let missed = self.peers.received.count(name, node, number, messages as u64, since);
         context.metrics.missed.increment(missed);
-        if messages > 0 {
+        if subscription.key.space == Space::Document {
+            let documents = context.host.documents();
+            documents.iter().filter(|_| missed > 0).for_each(|it| it.missed(&subscription.key));
+            documents.iter().for_each(|it| it.receive(&subscription.key, node, &events));
+            context.metrics.received.increment(messages as u64);
+        } else if messages > 0 {
             let _receipts = context.host.begin_receipts(&events, &subscription.key);
             let delivery = context.hub.deliver(&subscription.key, events);
             context.metrics.received.increment(messages as u64);
@@ -117,7 +122,11 @@ impl LinkSession<'_, '_> {
         self.note_resyncing(node, message.as_ref(), header.resyncing);
         match message {
             // Once for all nodes that begin a resync within a second.
-            Some(ClusterMessage::ResyncBegin) => self.peers.request_all_users(),
+            Some(ClusterMessage::ResyncBegin) => {
+                self.peers.request_all_users();
+                // What it has stored while it was not connected.
+                self.context.host.documents().iter().for_each(|documents| documents.missed_any());
+            }
             Some(ClusterMessage::Users { whole, users }) => {
                 self.peers.apply_users(self.context, node, whole, users);
             }

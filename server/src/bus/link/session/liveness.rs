@@ -81,6 +81,7 @@ impl LinkSession<'_, '_> {
             self.liveness.resyncing.clear();
         }
         self.postpone_reads(rooms);
+        self.context.host.documents().iter().for_each(|documents| documents.missed_any());
     }
 
     /// A cluster message has arrived. Those of version 1.0 do not always have the state of the resync.

@@ -42,6 +42,7 @@ impl LinkSession<'_, '_> {
         self.loss.note_request(disconnected_at.elapsed() + self.detection_time());
         self.schedule_sequences();
         self.request_sequences(disconnected_at.elapsed());
+        self.context.host.documents().iter().for_each(|documents| documents.reconnected());
     }
 
     /// Requests the sequence numbers of rooms in which other nodes have published within this time.
