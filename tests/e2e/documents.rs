@@ -1,6 +1,7 @@
 //! Shared documents over the y-websocket protocol (docs/protocol/documents.md).
 
 mod editor;
+mod nodes;
 
 use harness::World;
 use serde_json::json;

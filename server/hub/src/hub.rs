@@ -222,20 +222,20 @@ impl Hub {
         self.report_published(key, Published { frame: frame.as_ref(), messages: 1, kept: None })
     }
 
-    /// As [`publish_by_group`](Self::publish_by_group), to all members on this node but one, if one is named. Returns the members whose
-    /// outboxes were full, and were not offered the event again.
-    pub fn publish_except(
+    /// Publishes `event` to all members on this node but one, if one is named, and to no other node. Returns the members whose outboxes
+    /// were full, and were not offered the event again.
+    pub fn publish_here(
         &self,
         key: &RoomKey,
         event: &impl EncodeByGroup,
         except: Option<RoomMember>,
     ) -> (Delivery, Vec<RoomMember>) {
         while let Some(room) = self.room(key) {
-            if let Some((delivery, missed_by)) = room.publish_except(event, except, self) {
+            if let Some((delivery, missed_by)) = room.publish_here(event, except) {
                 return (delivery, missed_by);
             }
         }
-        (self.publish_by_group(key, event), Vec::new())
+        (Delivery::default(), Vec::new())
     }
 
     /// Reports messages to a room without members on this node.

@@ -73,6 +73,10 @@ impl Observer {
         self.paused.store(false, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
     /// Takes the next events, up to `max` unless a single one is larger, or registers `waker`. A change of presence is the
     /// last one, because it may be large. Those of a tenant are in order. For one task: the last waker replaces the others.
     pub fn poll(&self, max: Bounds, waker: &Waker) -> Poll<Vec<RoomEvent>> {

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::document::Document;
+use super::mailbox::Saved;
 use crate::backoff::Backoff;
 use crate::node::Node;
 use crate::store::{DocumentStore, DocumentUpdate, StoreError};
@@ -105,17 +106,27 @@ impl Committer {
                     single.document.saved(saved);
                 }
             }
-            saved => commit.iter().for_each(|append| append.document.saved(saved.clone())),
+            Ok(rows) => {
+                let mut rows = rows.into_iter();
+                for append in commit {
+                    let of_document = rows.by_ref().take(append.updates.len()).collect();
+                    append.document.saved(Ok(of_document));
+                }
+            }
+            refused => commit.iter().for_each(|append| append.document.saved(refused.clone())),
         }
     }
 
     /// Tries again while the store cannot be reached.
-    async fn append_once_reached(&self, commit: &[Append]) -> Result<(), StoreError> {
+    async fn append_once_reached(&self, commit: &[Append]) -> Saved {
         let updates: Vec<DocumentUpdate> =
             commit.iter().flat_map(|append| append.updates.iter().cloned()).collect();
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         loop {
-            let Err(error) = self.try_append(&updates).await else { return Ok(()) };
+            let error = match self.try_append(&updates).await {
+                Ok(rows) => return Ok(rows),
+                Err(error) => error,
+            };
             let may_pass = matches!(error, StoreError::Unavailable(_) | StoreError::ReadOnly(_));
             if !may_pass || self.stopped.is_cancelled() {
                 return Err(error);
@@ -128,15 +139,15 @@ impl Committer {
         }
     }
 
-    async fn try_append(&self, updates: &[DocumentUpdate]) -> Result<(), StoreError> {
+    async fn try_append(&self, updates: &[DocumentUpdate]) -> Saved {
         let (metrics, counts) = (&self.node.metrics.documents, &self.node.documents);
         let begun = Instant::now();
         match self.store.append(updates).await {
-            Ok(_ids) => {
+            Ok(rows) => {
                 metrics.commits.record(begun.elapsed().as_secs_f64());
                 metrics.saved.increment(updates.len() as u64);
                 counts.note_saved();
-                Ok(())
+                Ok(rows)
             }
             Err(error) => {
                 metrics.commit_failures.increment(1);

@@ -1,8 +1,8 @@
 //! Replaces the log of a document by its state. Done beside the task of the document, from what is stored: so any node may do it,
 //! and nothing that only this one has in memory can be lost by it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
 
@@ -28,10 +28,11 @@ pub(super) fn compact(document: &Arc<Document>) {
         let documents = &document.documents;
         // Never closed.
         let _permit = documents.compactions.acquire().await;
-        // What is appended from here on may be among what is replaced, and is then counted once more the next time.
-        let size = document.log.size();
         let (offload, party) = (Arc::clone(&documents.node.offload), document.tenant.memory.party());
+        let before = Arc::new(OnceLock::new());
+        let merged_from = Arc::clone(&before);
         let merge: MergeDocument = Box::new(move |stored| {
+            merged_from.get_or_init(|| stored.version());
             let merged = move || {
                 let content = content_of(&stored, &[]).map_err(|error| MergeRefused(error.to_string()))?;
                 Ok(content.encoded())
@@ -39,9 +40,10 @@ pub(super) fn compact(document: &Arc<Document>) {
             async move { offload.run_beside(party, merged).await }.boxed()
         });
         match documents.store.compact(&document.name, merge).await {
-            Ok(_) => {
+            Ok(compacted) => {
                 documents.node.metrics.documents.compactions.increment(1);
-                document.log.subtract(size);
+                let compacted = before.get().zip(compacted.as_ref());
+                compacted.into_iter().for_each(|(before, written)| document.log.compacted(before, written));
             }
             Err(error) => {
                 documents.node.metrics.documents.compaction_failures.increment(1);

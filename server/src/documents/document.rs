@@ -5,13 +5,15 @@ use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hub::{Group, MemoryKind, RoomKey};
+use hub::{Group, MemoryKind, NodeId, RoomKey};
 use parking_lot::Mutex;
 
 use super::Documents;
 use super::keys::RoutingKeys;
 use super::log::Log;
-use super::mailbox::{Batch, Mailbox, MailboxBounds, MemberMessage, Next, NotPut, Request, Saved};
+use super::mailbox::{
+    Batch, Mailbox, MailboxBounds, MemberMessage, Next, NotPut, Notices, PeerMessage, Request, Saved,
+};
 use super::member::{DocumentMember, MemberId};
 use super::parked::ParkedDocument;
 use crate::auth::DocumentAccess;
@@ -110,6 +112,25 @@ impl Document {
             self.report(Code::DocumentQueueLimitReached, Overloaded);
             Overloaded
         })
+    }
+
+    /// A message of another node.
+    pub(super) fn peer_message(self: &Arc<Self>, from: NodeId, message: PeerMessage) {
+        let memory = &self.tenant.memory;
+        let charge = memory.try_charge(MemoryKind::Documents, MESSAGE_OVERHEAD + message.bytes());
+        if charge.is_none() {
+            memory.count_refusal(MemoryKind::Documents);
+        }
+        let put = charge.map(|charge| self.put(Request::Peer(from, message, charge)));
+        if matches!(put, None | Some(Err(NotPut::Full))) {
+            self.notify(|notices| notices.has_missed = true);
+        }
+    }
+
+    /// Has its task know something.
+    pub(super) fn notify(self: &Arc<Self>, note: impl FnOnce(&mut Notices)) {
+        let next = self.mailbox.lock().notify(note);
+        self.proceed(next);
     }
 
     fn put(self: &Arc<Self>, request: Request) -> Result<(), NotPut> {

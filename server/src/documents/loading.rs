@@ -8,11 +8,9 @@ use tokio::time::timeout;
 
 use super::content::DocumentContent;
 use super::document::Document;
-use super::log::LogSize;
+use super::log::LogContent;
 use crate::node::LoadedDocument;
 use crate::store::{StoreError, StoredDocument};
-use crate::telemetry::codes::Code;
-use crate::workers::Offload;
 
 /// Bytes of memory for each byte of an encoded document, about.
 const MEMORY_FACTOR: usize = 4;
@@ -48,53 +46,50 @@ impl LoadedContent {
     }
 }
 
-/// Loads the document, and applies `unsaved` updates to it.
+/// Reads what is stored.
+pub(super) async fn read(document: &Arc<Document>) -> Result<StoredDocument, LoadError> {
+    let documents = &document.documents;
+    let wait = documents.node.settings().documents.load_timeout;
+    let begun = Instant::now();
+    let stored =
+        timeout(wait, documents.store.document(&document.name)).await.map_err(|_late| LoadError::Late)??;
+    documents.node.metrics.documents.loads.record(begun.elapsed().as_secs_f64());
+    Ok(stored.unwrap_or_default())
+}
+
+/// Loads the document, and applies `unsaved` updates to it. Returns also what is stored.
 pub(super) async fn load(
     document: &Arc<Document>,
     unsaved: Vec<Vec<u8>>,
-) -> Result<(LoadedContent, LogSize), LoadError> {
-    let metrics = &document.documents.node.metrics.documents;
-    let begun = Instant::now();
-    let loaded = load_unmeasured(document, unsaved).await;
-    match &loaded {
-        Ok(_) => metrics.loads.record(begun.elapsed().as_secs_f64()),
-        Err(error) => {
-            metrics.load_failures.increment(1);
-            document.report(Code::UnableToLoadDocument, error);
-        }
-    }
-    loaded
-}
-
-async fn load_unmeasured(
-    document: &Arc<Document>,
-    unsaved: Vec<Vec<u8>>,
-) -> Result<(LoadedContent, LogSize), LoadError> {
-    let documents = &document.documents;
-    let wait = documents.node.settings().documents.load_timeout;
-    let stored =
-        timeout(wait, documents.store.document(&document.name)).await.map_err(|_late| LoadError::Late)??;
-    let stored = stored.unwrap_or_default();
-    let size = LogSize {
-        updates: stored.updates.len(),
-        bytes: stored.updates.iter().map(|stored| stored.update.len()).sum(),
-    };
-    let bytes = size.bytes + stored.state.as_ref().map_or(0, Vec::len);
+) -> Result<(LoadedContent, LogContent), LoadError> {
+    let stored = read(document).await?;
+    let bytes = bytes_of(&stored);
     let memory = &document.tenant.memory;
     let Some(charge) = memory.try_charge(MemoryKind::Documents, bytes * MEMORY_FACTOR) else {
         memory.count_refusal(MemoryKind::Documents);
         return Err(LoadError::OutOfMemory);
     };
-    let offload: &Arc<Offload> = &documents.node.offload;
+    let (log, offload) = (LogContent::of(&stored), &document.documents.node.offload);
     let content = offload.run(memory.party(), bytes, move || content_of(&stored, &unsaved)).await?;
-    let counted = documents.node.documents.note_loaded();
-    Ok((LoadedContent { content, charge, _counted: counted }, size))
+    let counted = document.documents.node.documents.note_loaded();
+    Ok((LoadedContent { content, charge, _counted: counted }, log))
+}
+
+/// The bytes of state and log.
+pub(super) fn bytes_of(stored: &StoredDocument) -> usize {
+    let log: usize = stored.updates.iter().map(|stored| stored.update.len()).sum();
+    log + stored.state.as_ref().map_or(0, Vec::len)
 }
 
 /// The content of what is stored, and of `unsaved` updates.
 pub(super) fn content_of(stored: &StoredDocument, unsaved: &[Vec<u8>]) -> Result<DocumentContent, LoadError> {
-    let state = stored.state.iter().map(|state| &**state);
-    let updates = stored.updates.iter().map(|stored| &*stored.update);
-    let all: Vec<&[u8]> = state.chain(updates).chain(unsaved.iter().map(|update| &**update)).collect();
+    let mut all = updates_of(stored);
+    all.extend(unsaved.iter().map(|update| &**update));
     DocumentContent::load(all).map_err(|_inapplicable| LoadError::Damaged)
+}
+
+/// State and log.
+pub(super) fn updates_of(stored: &StoredDocument) -> Vec<&[u8]> {
+    let state = stored.state.iter().map(|state| &**state);
+    state.chain(stored.updates.iter().map(|stored| &*stored.update)).collect()
 }

@@ -1,53 +1,94 @@
-//! How much is in the log of a document, as far as this node knows: what it has read and appended.
+//! What this node knows of the stored document: what it has read, appended and received. What is stored beyond that, others have
+//! written.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
-/// How much the log of a document contains.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct LogSize {
-    pub(super) updates: usize,
-    pub(super) bytes: usize,
-}
+use parking_lot::Mutex;
 
-/// What is known of the log of a document.
+use crate::store::{CompactedDocument, DocumentVersion, StoredDocument};
+
+/// What is known of the stored document.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    updates: AtomicUsize,
-    bytes: AtomicUsize,
+    /// `None` until it was read.
+    known: Mutex<Option<LogContent>>,
     pub(super) is_compacting: AtomicBool,
 }
 
+/// A state and the rows of a log.
+#[derive(Debug, Default)]
+pub(super) struct LogContent {
+    state: i64,
+    /// The bytes of each row.
+    rows: HashMap<i64, usize>,
+    bytes: usize,
+}
+
+impl LogContent {
+    /// What was read.
+    pub(super) fn of(stored: &StoredDocument) -> Self {
+        let mut content = Self { state: stored.state_version, ..Self::default() };
+        stored.updates.iter().for_each(|row| content.add(row.id, row.update.len()));
+        content
+    }
+
+    fn add(&mut self, row: i64, bytes: usize) {
+        if self.rows.insert(row, bytes).is_none() {
+            self.bytes += bytes;
+        }
+    }
+
+    fn lacks(&self, state: i64, mut rows: impl Iterator<Item = i64>) -> bool {
+        self.state != state || rows.any(|row| !self.rows.contains_key(&row))
+    }
+}
+
 impl Log {
-    /// It was read.
-    pub(super) fn set(&self, size: LogSize) {
-        self.updates.store(size.updates, Ordering::Relaxed);
-        self.bytes.store(size.bytes, Ordering::Relaxed);
+    /// It was read, and is in the content. Returns whether others have written something since it was read before.
+    pub(super) fn set(&self, read: LogContent) -> bool {
+        let mut known = self.known.lock();
+        let has_news = known.as_ref().is_some_and(|known| known.lacks(read.state, read.rows.keys().copied()));
+        *known = Some(read);
+        has_news
     }
 
-    /// So much was appended.
-    pub(super) fn add(&self, size: LogSize) {
-        self.updates.fetch_add(size.updates, Ordering::Relaxed);
-        self.bytes.fetch_add(size.bytes, Ordering::Relaxed);
+    /// These rows are in it, with so many bytes each.
+    pub(super) fn add(&self, rows: impl IntoIterator<Item = (i64, usize)>) {
+        if let Some(known) = &mut *self.known.lock() {
+            rows.into_iter().for_each(|(row, bytes)| known.add(row, bytes));
+        }
     }
 
-    pub(super) fn size(&self) -> LogSize {
-        let (updates, bytes) = (self.updates.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
-        LogSize { updates, bytes }
+    /// What was stored, as `before`, was replaced by a state.
+    pub(super) fn compacted(&self, before: &DocumentVersion, compacted: &CompactedDocument) {
+        if let Some(known) = &mut *self.known.lock() {
+            // What others had written before is in the state, and was not read here.
+            if !known.lacks(before.state, before.updates.iter().copied()) {
+                known.state = compacted.state_version;
+            }
+            for row in &compacted.updates {
+                known.bytes -= known.rows.remove(row).unwrap_or_default();
+            }
+        }
     }
 
-    /// So much was replaced by the state.
-    pub(super) fn subtract(&self, size: LogSize) {
-        self.updates.fetch_sub(size.updates, Ordering::Relaxed);
-        self.bytes.fetch_sub(size.bytes, Ordering::Relaxed);
+    /// Whether others have written something that is not known here.
+    pub(super) fn lacks(&self, version: &DocumentVersion) -> bool {
+        let known = self.known.lock();
+        known.as_ref().is_some_and(|known| known.lacks(version.state, version.updates.iter().copied()))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.updates.load(Ordering::Relaxed) == 0
+        self.known.lock().as_ref().is_none_or(|known| known.rows.is_empty())
     }
 
     /// Whether it is longer than the settings want.
     pub(super) fn is_long(&self, settings: &settings::Documents) -> bool {
-        let LogSize { updates, bytes } = self.size();
-        updates >= settings.compact_updates.get() as usize || bytes as u64 >= settings.compact_bytes.as_u64()
+        let known = self.known.lock();
+        known.as_ref().is_some_and(|known| {
+            known.rows.len() >= settings.compact_updates.get() as usize
+                || known.bytes as u64 >= settings.compact_bytes.as_u64()
+        })
     }
 }

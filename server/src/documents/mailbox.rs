@@ -7,13 +7,14 @@ use std::collections::VecDeque;
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
-use hub::MemoryCharge;
+use bytes::Bytes;
+use hub::{MemoryCharge, NodeId};
 
 use super::MemberId;
 use super::member::DocumentMember;
 use super::parked::ParkedDocument;
 use crate::auth::DocumentAccess;
-use crate::store::StoreError;
+use crate::store::{DocumentVersion, StoreError};
 
 /// Something for the task of a document.
 pub(super) enum Request {
@@ -29,6 +30,77 @@ pub(super) enum Request {
     Ask(MemberId),
     /// A message of a connection.
     Message(MemberId, MemberMessage, MemoryCharge),
+    /// A message of another node.
+    Peer(NodeId, PeerMessage, MemoryCharge),
+}
+
+impl Request {
+    /// Whose request it is, if that is a member who is one already.
+    pub(super) fn member(&self) -> Option<MemberId> {
+        match self {
+            Self::Join(id, _)
+            | Self::Leave(id)
+            | Self::Access(id, _)
+            | Self::CaughtUp(id)
+            | Self::Message(id, _, _) => Some(*id),
+            Self::Peer(..) => None,
+        }
+    }
+
+    /// The bytes that count against the bounds, if it does.
+    fn bounded_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Message(_, message, _) => Some(message.bytes()),
+            Self::Peer(_, message, _) => Some(message.bytes()),
+            Self::Join(..) | Self::Leave(_) | Self::Access(..) | Self::CaughtUp(_) => None,
+        }
+    }
+}
+
+/// A message of another node, as `wire::relay` has read it.
+#[derive(Debug)]
+pub(super) enum PeerMessage {
+    /// An update that is stored, with its row in the log.
+    Update(i64, Bytes),
+    /// Something is stored that is not sent.
+    Stored,
+    /// States of its members.
+    States(Box<[u8]>),
+    /// It asks for those of the members here.
+    Question,
+    /// A message for Hocuspocus clients.
+    Stateless(Box<str>),
+}
+
+impl PeerMessage {
+    /// The bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Update(_, bytes) => bytes.len(),
+            Self::States(states) => states.len(),
+            Self::Stateless(text) => text.len(),
+            Self::Stored | Self::Question => 0,
+        }
+    }
+}
+
+/// What has become of the other nodes, and of the store. Apart from requests, because it is never refused and never much.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    /// Nodes that are gone.
+    pub(super) lost: Vec<NodeId>,
+    /// What is stored by now.
+    pub(super) version: Option<DocumentVersion>,
+    /// Messages of other nodes were missed.
+    pub(super) has_missed: bool,
+    /// The bus is back: what this node shows was removed by the others.
+    pub(super) was_away: bool,
+}
+
+impl Notices {
+    fn is_empty(&self) -> bool {
+        self.lost.is_empty() && self.version.is_none() && !self.has_missed && !self.was_away
+    }
 }
 
 /// A message of a connection, checked by `wire::yjs`.
@@ -70,8 +142,8 @@ impl MemberMessage {
     }
 }
 
-/// What became of an append.
-pub(super) type Saved = Result<(), StoreError>;
+/// What became of an append: the rows of the updates, in their order.
+pub(super) type Saved = Result<Vec<i64>, StoreError>;
 
 /// How much may wait.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +158,7 @@ pub(super) struct Mailbox {
     messages: usize,
     bytes: usize,
     saved: Option<Saved>,
+    notices: Notices,
     phase: Phase,
 }
 
@@ -112,6 +185,7 @@ pub(super) enum NotPut {
 pub(super) struct Batch {
     pub(super) requests: Vec<Request>,
     pub(super) saved: Option<Saved>,
+    pub(super) notices: Notices,
 }
 
 impl Mailbox {
@@ -121,6 +195,7 @@ impl Mailbox {
             messages: 0,
             bytes: 0,
             saved: None,
+            notices: Notices::default(),
             phase: Phase::Parked(Box::default()),
         }
     }
@@ -130,8 +205,8 @@ impl Mailbox {
         if matches!(self.phase, Phase::Closed) {
             return Err(NotPut::Closed);
         }
-        if let Request::Message(_, message, _) = &request {
-            let (messages, bytes) = (self.messages + 1, self.bytes + message.bytes());
+        if let Some(bytes) = request.bounded_bytes() {
+            let (messages, bytes) = (self.messages + 1, self.bytes + bytes);
             // One of any size fits an empty one.
             if self.messages > 0 && (messages > bounds.messages || bytes > bounds.bytes) {
                 return Err(NotPut::Full);
@@ -148,6 +223,17 @@ impl Mailbox {
         self.next()
     }
 
+    /// Notes something that the task has to know.
+    pub(super) fn notify(&mut self, note: impl FnOnce(&mut Notices)) -> Next {
+        note(&mut self.notices);
+        self.next()
+    }
+
+    /// Whether nothing waits for the task.
+    fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.saved.is_none() && self.notices.is_empty()
+    }
+
     fn next(&mut self) -> Next {
         match mem::replace(&mut self.phase, Phase::Running(None)) {
             Phase::Parked(parked) => Next::Start(parked),
@@ -161,7 +247,7 @@ impl Mailbox {
 
     /// Takes what waits, up to `max` requests.
     pub(super) fn poll_take(&mut self, max: usize, cx: &mut Context<'_>) -> Poll<Batch> {
-        if self.requests.is_empty() && self.saved.is_none() {
+        if self.is_empty() {
             self.phase = Phase::Running(Some(cx.waker().clone()));
             return Poll::Pending;
         }
@@ -171,17 +257,18 @@ impl Mailbox {
             self.requests.shrink_to(8);
         }
         for request in &requests {
-            if let Request::Message(_, message, _) = request {
+            if let Some(bytes) = request.bounded_bytes() {
                 self.messages -= 1;
-                self.bytes -= message.bytes();
+                self.bytes -= bytes;
             }
         }
-        Poll::Ready(Batch { requests, saved: self.saved.take() })
+        let notices = mem::take(&mut self.notices);
+        Poll::Ready(Batch { requests, saved: self.saved.take(), notices })
     }
 
     /// Ends the task, if nothing waits for it. Else returns what it wanted to leave.
     pub(super) fn park(&mut self, parked: Box<ParkedDocument>) -> Result<(), Box<ParkedDocument>> {
-        if !self.requests.is_empty() || self.saved.is_some() {
+        if !self.is_empty() {
             return Err(parked);
         }
         self.phase = Phase::Parked(parked);
@@ -190,7 +277,7 @@ impl Mailbox {
 
     /// Ends the task for good, if nothing waits for it.
     pub(super) fn close(&mut self) -> bool {
-        let is_empty = self.requests.is_empty() && self.saved.is_none();
+        let is_empty = self.is_empty();
         if is_empty {
             self.phase = Phase::Closed;
         }

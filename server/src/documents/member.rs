@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use hub::{Backlog, Frame, Outbox, Recipient, RoomMember};
+use hub::{Backlog, Frame, JoinConfirmation, Outbox, Recipient, RoomMember};
 use wire::hocuspocus::{self, HocuspocusMessage};
 use wire::y_websocket::YWebsocketMessage;
 use wire::yjs::SyncMessage;
@@ -26,6 +26,8 @@ pub struct DocumentMember {
     pub protocol: MemberProtocol,
     /// The user, for the log of the document.
     pub user: Option<Arc<str>>,
+    /// Until when it waits for its place in the room.
+    pub(super) confirmation: Option<JoinConfirmation>,
 }
 
 /// What a protocol has beside updates and awareness.

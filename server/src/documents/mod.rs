@@ -5,7 +5,8 @@
 //! document in the store (`appends.rs`); only then it is acknowledged. A document that is not used leaves the memory, while its
 //! connections stay.
 //!
-//! Members of a document are members of a room of the hub, which does the fan-out.
+//! Members of a document are members of a room of the hub, which does the fan-out. Other nodes have the same document open for their
+//! members: what is exchanged with them is in `exchange.rs`, and how what was missed is found in `versions.rs`.
 
 mod appends;
 mod awareness;
@@ -14,6 +15,8 @@ mod compaction;
 mod content;
 mod document;
 mod event;
+mod exchange;
+mod held;
 mod keys;
 mod loading;
 mod log;
@@ -21,24 +24,26 @@ mod mailbox;
 mod member;
 mod open;
 mod parked;
+mod peers;
 mod publishing;
 mod saving;
 mod task;
 mod turn;
 mod unsaved;
+mod versions;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use hub::{Dialect, Payer, Privacy, RoomKey, Space};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use self::appends::AppendQueue;
 use self::parked::ParkedDocument;
-use crate::node::Node;
+use crate::node::{LifecyclePhase, Node};
 use crate::store::{DocumentName, DocumentStore};
 use crate::tenants::Tenant;
 use crate::workers::in_time_slices;
@@ -63,6 +68,8 @@ pub struct Documents {
     /// Permits for compactions.
     compactions: Semaphore,
     open: Mutex<HashMap<RoomKey, Arc<Document>>>,
+    /// Notified when other nodes may have stored something that is not known here.
+    outdated: Notify,
     /// Ends what appends.
     _stop: DropGuard,
 }
@@ -83,15 +90,28 @@ impl Documents {
         let (appends, stop) = (Arc::new(AppendQueue::default()), CancellationToken::new());
         // Not one of the tasks that a stop waits for: it ends after those, whose updates it appends.
         tokio::spawn(Arc::clone(&appends).run(Arc::clone(node), Arc::clone(store), stop.clone()));
-        Arc::new(Self {
+        let documents = Arc::new(Self {
             node: Arc::clone(node),
             store: Arc::clone(store),
             appends,
             tasks,
             compactions: Semaphore::new(COMPACTIONS_MAX),
             open: Mutex::default(),
+            outdated: Notify::new(),
             _stop: stop.drop_guard(),
-        })
+        });
+        let peers: Weak<Self> = Arc::downgrade(&documents);
+        node.use_documents(peers);
+        if documents.has_peers() {
+            let stopping = node.lifecycle.token(LifecyclePhase::Stopping);
+            documents.tasks.spawn(versions::run(Arc::downgrade(&documents), stopping));
+        }
+        documents
+    }
+
+    /// Whether other nodes may change the same documents.
+    fn has_peers(&self) -> bool {
+        self.node.hub.has_relay() || self.store.is_shared()
     }
 
     /// The document `doc` of `room`, which is opened if it is not.

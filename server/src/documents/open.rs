@@ -57,7 +57,9 @@ impl Documents {
                 None => MemberProtocol::YWebsocket { outbox: Arc::clone(request.outbox) },
             };
             let (access, user) = (request.access, request.user.clone());
-            let member = DocumentMember { recipient: membership.recipient(), access, protocol, user };
+            let confirmation = (!membership.is_confirmed()).then(|| membership.confirmation());
+            let recipient = membership.recipient();
+            let member = DocumentMember { recipient, access, protocol, user, confirmation };
             match document.join(member) {
                 Ok(id) => {
                     let hocuspocus = request.hocuspocus.clone();

@@ -12,4 +12,6 @@ pub(super) struct ParkedDocument {
     pub(super) awareness: Awareness,
     /// What each member has that has missed an update since, as a state vector.
     pub(super) missed: HashMap<MemberId, Box<[u8]>>,
+    /// What all others have at least, as a state vector, while the content is not in memory.
+    pub(super) shown: Option<Box<[u8]>>,
 }

@@ -8,7 +8,6 @@ use wire::hocuspocus::Applied as Acknowledgement;
 use super::appends::Append;
 use super::compaction;
 use super::event::DocumentEvent;
-use super::log::LogSize;
 use super::mailbox::Saved;
 use super::task::{DocumentTask, REFUSED_INTERVAL};
 use super::unsaved::DelayedAnswer;
@@ -28,10 +27,12 @@ impl DocumentTask {
 
     pub(super) fn note_saved(&mut self, saved: Saved) {
         match saved {
-            Ok(()) => {
-                let (updates, bytes, waiting) = self.unsaved.succeeded();
-                self.document.log.add(LogSize { updates, bytes });
+            Ok(rows) => {
+                let (updates, waiting) = self.unsaved.succeeded();
+                let updates = || rows.iter().copied().zip(updates.iter().map(|it| &it.update));
+                self.document.log.add(updates().map(|(row, update)| (row, update.len())));
                 waiting.into_iter().for_each(|waiting| self.answer_waiting(waiting));
+                updates().for_each(|(row, update)| self.relay_update(row, update));
                 compaction::compact_if_long(&self.document);
             }
             Err(error) => {

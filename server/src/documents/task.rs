@@ -4,6 +4,7 @@
 //! for the next message.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::compaction;
 use super::document::Document;
+use super::exchange::Exchange;
+use super::held::Held;
 use super::loading::LoadedContent;
+use super::mailbox::Batch;
 use super::member::MemberId;
 use super::parked::ParkedDocument;
 use super::unsaved::Unsaved;
@@ -36,6 +40,10 @@ pub(super) struct DocumentTask {
     pub(super) deferred: HashMap<MemberId, Box<[u8]>>,
     /// When an append is tried again that was refused.
     pub(super) retry_at: Option<Instant>,
+    /// Connections that wait for their place in the room.
+    pub(super) held: Held,
+    /// What this node and the others owe each other.
+    pub(super) exchange: Exchange,
     used_at: Instant,
     awareness_at: Instant,
 }
@@ -52,6 +60,8 @@ pub(super) async fn run(document: Arc<Document>, parked: Box<ParkedDocument>) {
         unsaved,
         deferred: HashMap::new(),
         retry_at: None,
+        held: Held::default(),
+        exchange: Exchange::default(),
         used_at,
         awareness_at,
     };
@@ -59,19 +69,27 @@ pub(super) async fn run(document: Arc<Document>, parked: Box<ParkedDocument>) {
     let mut goes_on = true;
     while goes_on {
         let document = Arc::clone(&task.document);
+        let (deadline, is_saved, has_held) =
+            (task.deadline(), task.unsaved.is_empty(), !task.held.is_empty());
         let batch = tokio::select! {
             biased;
-            batch = document.take() => Some(batch),
-            () = sleep_until(task.deadline()) => None,
+            requests = poll_fn(|cx| task.held.poll_confirmed(cx)), if has_held => {
+                Some(Batch { requests, ..Batch::default() })
+            }
+            batch = document.take() => {
+                let requests = task.held.hold(batch.requests);
+                Some(Batch { requests, ..batch })
+            }
+            () = sleep_until(deadline) => None,
             // Nothing is waited for any more but what has to be saved.
-            () = stopping.cancelled(), if task.unsaved.is_empty() => None,
+            () = stopping.cancelled(), if is_saved => None,
         };
         match batch {
             Some(batch) => {
                 task.used_at = Instant::now();
                 task.turn(batch).await;
             }
-            None => goes_on = task.rest(stopping.is_cancelled()),
+            None => goes_on = task.rest(stopping.is_cancelled()).await,
         }
     }
 }
@@ -86,12 +104,14 @@ impl DocumentTask {
         let is_resting = self.content.is_none() && self.unsaved.is_empty();
         // What is not saved is waited for, not looked at: its end is put into the mailbox.
         let unload = if self.unsaved.is_empty() { unload } else { now + REFUSED_INTERVAL };
-        let rest = if is_resting && self.deferred.is_empty() && awareness.is_none() { now } else { unload };
-        [awareness, deferred, self.retry_at].into_iter().flatten().fold(rest, Instant::min)
+        let is_awaited = !self.deferred.is_empty() || !self.held.is_empty() || awareness.is_some();
+        let rest = if is_resting && !is_awaited { now } else { unload };
+        let exchange = self.exchange.due_at();
+        [awareness, deferred, exchange, self.retry_at].into_iter().flatten().fold(rest, Instant::min)
     }
 
     /// Does what is due. Returns whether the task goes on.
-    fn rest(&mut self, is_stopping: bool) -> bool {
+    async fn rest(&mut self, is_stopping: bool) -> bool {
         let now = Instant::now();
         if now >= self.awareness_at {
             self.awareness_at = now + AWARENESS_INTERVAL;
@@ -99,6 +119,7 @@ impl DocumentTask {
             self.publish_awareness(removed);
         }
         self.answer_deferred();
+        self.settle_exchange(now).await;
         if self.retry_at.is_some_and(|at| now >= at) {
             self.retry_at = None;
             self.submit();
@@ -108,10 +129,14 @@ impl DocumentTask {
         if !is_unused || !self.unsaved.is_empty() {
             return true;
         }
-        if self.content.take().is_some() {
+        if let Some(loaded) = self.content.take() {
+            self.parked.shown = Some(loaded.content.state_vector().into());
             compaction::compact(&self.document);
         }
-        let is_idle = self.deferred.is_empty() && self.parked.awareness.is_empty();
+        let is_idle = self.deferred.is_empty()
+            && self.held.is_empty()
+            && self.exchange.due_at().is_none()
+            && self.parked.awareness.is_empty();
         !((is_idle || is_stopping) && self.end())
     }
 

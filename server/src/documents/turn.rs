@@ -3,16 +3,20 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+use wire::relay::DocumentMessage;
+
 use super::awareness::SentState;
 use super::changing::Change;
 use super::compaction;
 use super::event::DocumentEvent;
-use super::loading;
+use super::loading::{self, LoadError};
 use super::mailbox::{Batch, MemberMessage, Request};
 use super::member::{Acknowledges, MemberId, MemberProtocol};
 use super::task::DocumentTask;
 use super::unsaved::DelayedAnswer;
 use crate::close_reason::DocumentCloseReason;
+use crate::telemetry::codes::Code;
 
 /// What a batch asks for that needs the content.
 #[derive(Default)]
@@ -22,6 +26,8 @@ pub(super) struct Turn {
     pub(super) joined: Vec<MemberId>,
     pub(super) lacking: Vec<(MemberId, Box<[u8]>)>,
     pub(super) caught_up: Vec<MemberId>,
+    /// Updates of other nodes, with their rows.
+    pub(super) peer_updates: Vec<(i64, Bytes)>,
     changes: Vec<Change>,
     confirmations: Vec<(MemberId, Box<[u8]>)>,
 }
@@ -42,11 +48,14 @@ impl DocumentTask {
         if let Some(saved) = batch.saved {
             self.note_saved(saved);
         }
+        self.note(batch.notices);
         let (mut turn, mut states) = (Turn::default(), Vec::new());
         for request in batch.requests {
             self.sort(request, &mut turn, &mut states);
         }
         self.publish_awareness(states);
+        self.apply_peer_updates(std::mem::take(&mut turn.peer_updates)).await;
+        self.settle_exchange(tokio::time::Instant::now()).await;
         if turn.members().next().is_some() {
             match self.load().await {
                 Ok(()) => {
@@ -70,6 +79,9 @@ impl DocumentTask {
                 if matches!(member.protocol, MemberProtocol::YWebsocket { .. }) {
                     turn.asked.push(id);
                 }
+                if self.parked.members.is_empty() {
+                    self.note_opened();
+                }
                 self.parked.members.insert(id, member);
                 turn.joined.push(id);
             }
@@ -85,6 +97,7 @@ impl DocumentTask {
             Request::CaughtUp(id) => turn.caught_up.push(id),
             Request::Ask(id) => turn.asked.push(id),
             Request::Message(id, message, _charge) => self.sort_message(id, message, turn, states),
+            Request::Peer(node, message, _charge) => self.sort_peer_message(node, message, turn),
         }
     }
 
@@ -115,7 +128,8 @@ impl DocumentTask {
             MemberMessage::Awareness(update) => states.extend(self.receive_states(member, &update)),
             MemberMessage::QueryAwareness => self.send_states(member),
             MemberMessage::Stateless(payload) => {
-                self.publish(DocumentEvent::Stateless(&payload), Some(member))
+                self.publish(DocumentEvent::Stateless(&payload), Some(member));
+                self.relay(&DocumentMessage::Stateless(&payload));
             }
             MemberMessage::Confirm(payload) => turn.confirmations.push((member, payload)),
         }
@@ -128,14 +142,25 @@ impl DocumentTask {
         }
         let unsaved = self.unsaved.updates().map(<[u8]>::to_vec).collect();
         match loading::load(&self.document, unsaved).await {
-            Ok((content, size)) => {
-                self.document.log.set(size);
+            Ok((content, log)) => {
+                let has_news = self.document.log.set(log);
+                let shown = self.parked.shown.take();
                 self.content = Some(content);
+                if has_news {
+                    self.publish_missing_from(shown.as_deref());
+                }
                 compaction::compact_if_long(&self.document);
                 Ok(())
             }
-            Err(_reported) => Err(DocumentCloseReason::Failed),
+            Err(error) => Err(self.note_unread(&error)),
         }
+    }
+
+    /// The document cannot be read. Returns why those end who need it.
+    pub(super) fn note_unread(&self, error: &LoadError) -> DocumentCloseReason {
+        self.document.documents.node.metrics.documents.load_failures.increment(1);
+        self.document.report(Code::UnableToLoadDocument, error);
+        DocumentCloseReason::Failed
     }
 
     /// Ends the use of the document by some of its members.

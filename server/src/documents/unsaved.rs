@@ -89,13 +89,18 @@ impl Unsaved {
         Some(self.appending.updates.clone())
     }
 
-    /// The append has succeeded. Returns how many updates and bytes there were, and who waited for it.
-    pub(super) fn succeeded(&mut self) -> (usize, usize, Vec<DelayedAnswer>) {
+    /// Whether updates are on their way to the store, of which it is not known whether they are there.
+    pub(super) fn is_appending(&self) -> bool {
+        self.is_appending
+    }
+
+    /// The append has succeeded. Returns the updates, and who waited for it.
+    pub(super) fn succeeded(&mut self) -> (Vec<DocumentUpdate>, Vec<DelayedAnswer>) {
         let before = self.bytes();
-        let Part { updates, waiting, bytes } = std::mem::take(&mut self.appending);
+        let Part { updates, waiting, .. } = std::mem::take(&mut self.appending);
         self.is_appending = false;
         self.resized(before);
-        (updates.len(), bytes, waiting)
+        (updates, waiting)
     }
 
     fn resized(&mut self, before: usize) {

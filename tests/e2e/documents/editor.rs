@@ -113,8 +113,12 @@ impl Editor {
     /// Sends a message.
     pub async fn send(&mut self, message: YWebsocketMessage<'_>) {
         let frame = message.encode();
-        // The header of a frame with less than 126 bytes, or with less than 64 KiB.
-        let header = if frame.len() < 128 { 2 } else { 4 };
+        // That of a frame with up to 125 bytes, up to 65,535, or more.
+        let header = match frame.len() {
+            ..128 => 2,
+            128..65_540 => 4,
+            _ => 10,
+        };
         self.client.send_binary(frame.bytes()[header..].to_vec()).await;
     }
 

@@ -59,6 +59,18 @@ impl World {
         World::build(self.token_issuer.clone(), |server| server, change).await
     }
 
+    /// As [`World::beside`]; `extend` adds what settings cannot describe.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn extended_beside(
+        &self,
+        extend: impl FnOnce(ServerBuilder) -> ServerBuilder,
+        change: impl FnOnce(&mut Settings),
+    ) -> World {
+        World::build(self.token_issuer.clone(), extend, change).await
+    }
+
     /// As [`World::with`], as one of the nodes on `bus`.
     ///
     /// # Panics

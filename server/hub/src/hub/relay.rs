@@ -11,12 +11,13 @@ use std::time::Instant;
 use super::Hub;
 use crate::bounds::Bounds;
 use crate::bundle::Bundle;
-use crate::frame::Encode;
+use crate::frame::{Encode, Frame};
 use crate::relay::Relay;
 use crate::replication::{ApplyOutcome, NodeId, PresenceUpdate, Snapshot};
-use crate::room::{Delivery, Room};
+use crate::room::{Delivery, Published, Room};
 use crate::room_event::RoomEvent;
 use crate::topic::RoomKey;
+use crate::wakers::Wakers;
 
 impl Hub {
     /// Takes the next events for the other nodes, up to `max`, or registers `waker`. A hub without relay has none.
@@ -101,6 +102,22 @@ impl Hub {
         update: impl Into<PresenceUpdate>,
     ) -> ApplyOutcome {
         room.apply_presence(node, update.into(), self)
+    }
+
+    /// Whether there may be other nodes.
+    pub fn has_relay(&self) -> bool {
+        self.relay.is_some()
+    }
+
+    /// Publishes a message to the other nodes alone: `frame` is it in [`Dialect::RELAY`](crate::Dialect::RELAY). Returns false if there is
+    /// no room for it in the relay's queue. While the relay is paused no node can be reached, and it is counted as dropped.
+    pub fn publish_elsewhere(&self, key: &RoomKey, frame: &Frame) -> bool {
+        let Some(relay) = &self.relay else { return true };
+        let (mut wakers, was_paused) = (Wakers::collect(), relay.observer.is_paused());
+        let published = Published { frame: Some(frame), messages: 1, kept: None };
+        let dropped = relay.observer.published(&Arc::new(key.clone()), &published, &mut wakers);
+        wakers.wake();
+        dropped == 0 || was_paused
     }
 
     /// Removes the presence of another node from all rooms. Its next update must be a snapshot.

@@ -103,21 +103,20 @@ impl Room {
         event: &impl EncodeByGroup,
         outlets: &dyn Outlets,
     ) -> Option<Delivery> {
-        self.publish_by_group_to(event, (|_: usize, _: &Slot| true, |_: &Slot| {}), outlets)
+        self.publish_by_group_to(event, (|_: usize, _: &Slot| true, |_: &Slot| {}), Some(outlets))
     }
 
-    /// As [`publish_by_group`](Self::publish_by_group), to all but the member `except`. Returns also the members whose outbox
-    /// was full.
-    pub(crate) fn publish_except(
+    /// Encodes `event` for each delivery group that has members, and offers each member but `except` the frame of its group. Returns
+    /// also the members whose outbox was full.
+    pub(crate) fn publish_here(
         &self,
         event: &impl EncodeByGroup,
         except: Option<RoomMember>,
-        outlets: &dyn Outlets,
     ) -> Option<(Delivery, Vec<RoomMember>)> {
         let missed_by = RefCell::new(Vec::new());
         let receives = |_: usize, slot: &Slot| Some(RoomMember(slot.id)) != except;
         let missed = |slot: &Slot| missed_by.borrow_mut().push(RoomMember(slot.id));
-        let delivery = self.publish_by_group_to(event, (receives, missed), outlets)?;
+        let delivery = self.publish_by_group_to(event, (receives, missed), None)?;
         Some((delivery, missed_by.into_inner()))
     }
 
@@ -125,13 +124,14 @@ impl Room {
         &self,
         event: &impl EncodeByGroup,
         (receives, missed): (impl Fn(usize, &Slot) -> bool, impl Fn(&Slot)),
-        outlets: &dyn Outlets,
+        outlets: Option<&dyn Outlets>,
     ) -> Option<Delivery> {
-        let relay = outlets.wants_frames().then_some((Group::DEFAULT, Dialect::RELAY));
+        let is_observed = outlets.is_some_and(|outlets| outlets.wants_frames());
+        let relay = is_observed.then_some((Group::DEFAULT, Dialect::RELAY));
         let receivers = self.receivers();
         let frames = FrameCache::encode_by_group(event, &self.key.topic, receivers.into_iter().chain(relay));
         let bundle = BundleFrames { frames, kept: None, single: Vec::new() };
-        self.send(bundle, 1, (receives, missed), Some(outlets))
+        self.send(bundle, 1, (receives, missed), outlets)
     }
 
     /// The delivery groups that have members, with the members' dialects, sorted.
