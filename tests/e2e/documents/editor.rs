@@ -64,6 +64,13 @@ impl Editor {
         }
     }
 
+    /// Reads until the text has so many bytes.
+    pub async fn until_length(&mut self, length: usize) {
+        while self.text().len() != length {
+            self.receive().await;
+        }
+    }
+
     /// Shows `state` for a client id.
     pub async fn show(&mut self, client: u64, clock: u32, state: &str) {
         let update = AwarenessUpdate::encode([AwarenessEntry { client, clock, state }]);

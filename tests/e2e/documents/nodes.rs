@@ -1,9 +1,10 @@
 //! One document on two nodes.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use harness::{World, eventually};
+use harness::{ChaosProxy, Postgres, Redis, World, eventually};
 use hub::Bounds;
 use realtime_server::app::{OpenedStore, ServerBuilder};
 use realtime_server::bus::{Broker, Bus};
@@ -12,7 +13,7 @@ use serde_json::json;
 use settings::Settings;
 
 use super::editor::Editor;
-use crate::bus::wait_for_nodes;
+use crate::bus::{at, on, wait_for_disconnect, wait_for_nodes};
 
 /// A store that several nodes use.
 #[derive(Clone)]
@@ -106,4 +107,86 @@ async fn a_document_that_opens_again_on_a_node_has_what_was_written_meanwhile() 
     bob.until("ba").await;
     one.stop().await;
     two.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_written_on_both_sides_without_redis_is_exchanged_when_it_is_back() {
+    let redis = Redis::start().await;
+    let proxy = ChaosProxy::to(redis.address()).await;
+    let store = SharedStore::new();
+    let quick = |settings: &mut Settings| {
+        never_refreshed(settings);
+        settings.documents.refresh_without_bus = Duration::from_secs(3_600);
+        settings.bus.lease = Duration::from_secs(1);
+    };
+    let change = |settings: &mut Settings| {
+        on(&redis)(settings);
+        quick(settings);
+    };
+    let one = World::extended(|server| store.open(server), change).await;
+    let change = |settings: &mut Settings| {
+        at(&redis, proxy.address())(settings);
+        quick(settings);
+    };
+    let two = one.extended_beside(|server| store.open(server), change).await;
+    wait_for_nodes(&one, 2).await;
+    wait_for_nodes(&two, 2).await;
+    let (mut ann, mut bob) = (Editor::open(&one, "room").await, Editor::open(&two, "room").await);
+    bob.show(2, 1, r#"{"name":"bob"}"#).await;
+    while ann.next_state().await != (2, Some(json!({"name": "bob"}))) {}
+    proxy.cut();
+    wait_for_disconnect(&two).await;
+    while ann.next_state().await != (2, None) {}
+    ann.insert("a").await;
+    ann.confirmed().await;
+    bob.insert("b").await;
+    bob.confirmed().await;
+    assert_eq!((ann.text(), bob.text()), ("a".into(), "b".into()));
+    proxy.mend();
+    ann.until_length(2).await;
+    bob.until_length(2).await;
+    assert_eq!(ann.text(), bob.text());
+    while ann.next_state().await != (2, Some(json!({"name": "bob"}))) {}
+    ann.insert("c").await;
+    bob.until_length(3).await;
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn nodes_on_one_postgres_without_redis_receive_each_others_changes() {
+    let postgres = Postgres::start();
+    let mut worlds = Vec::<World>::new();
+    let mut settings = Settings::default();
+    settings.store.url = Some(postgres.url().into());
+    for _ in 0..2 {
+        let store = OpenedStore::open(&settings).await.expect("the address can be used");
+        let documents = Arc::clone(&store.documents);
+        let extend = |server: ServerBuilder| server.store(store);
+        let world = match worlds.first() {
+            None => World::extended(extend, |_| {}).await,
+            Some(first) => first.extended_beside(extend, |_| {}).await,
+        };
+        worlds.push(world);
+        eventually("the tables are there", async || documents.versions(&[]).await.is_ok()).await;
+    }
+    let (mut ann, mut bob) = (Editor::open(&worlds[0], "room").await, Editor::open(&worlds[1], "room").await);
+    let begun = Instant::now();
+    for n in 1..4 {
+        ann.insert("a").await;
+        bob.until_length(2 * n - 1).await;
+        bob.insert("b").await;
+        ann.until_length(2 * n).await;
+    }
+    assert_eq!(ann.text(), bob.text());
+    // Half a second each, and time for a busy machine.
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    // What a compaction has taken from the log is in the state.
+    worlds[0].apply(|settings| settings.documents.compact_updates = NonZeroU32::MIN);
+    ann.insert("c").await;
+    ann.confirmed().await;
+    bob.until_length(7).await;
+    for world in worlds {
+        world.stop().await;
+    }
 }

@@ -79,3 +79,48 @@ fn there_are_limits_of_size_and_number() {
     assert_eq!(send(OTHER, vec![state(3, 1, "1"), state(4, 1, "1"), state(5, 1, "1")]), 1);
     assert_eq!(awareness.states().len(), 4);
 }
+
+const NODE: NodeId = NodeId::new(1);
+const OTHER_NODE: NodeId = NodeId::new(2);
+
+fn of_node(awareness: &mut Awareness, node: NodeId, sent: SentState, now: Instant) -> ReceivedOfNode {
+    awareness.receive_of_node(node, vec![sent], &LIMITS, now)
+}
+
+#[test]
+fn what_a_lost_node_has_shown_is_removed_and_shown_again_once_the_node_has_raised_the_clock() {
+    let (mut here, mut there, now) = (Awareness::default(), Awareness::default(), Instant::now());
+    receive(&mut there, ONE, state(7, 3, "{}"), now);
+    for own in there.own_states() {
+        assert_eq!(of_node(&mut here, NODE, own.clone(), now).changed, [own]);
+    }
+    assert_eq!(of_node(&mut here, NODE, state(7, 3, "{}"), now), ReceivedOfNode::default(), "it is known");
+    assert_eq!(here.own_states(), []);
+    assert_eq!(here.remove_node(OTHER_NODE, now), []);
+    assert_eq!(here.remove_node(NODE, now), [removal(7, 3)]);
+    assert_eq!(of_node(&mut here, NODE, state(7, 3, "{}"), now), ReceivedOfNode::default(), "it is old");
+    let renewed = there.renew_own(now);
+    assert_eq!(renewed, [state(7, 4, "{}")]);
+    assert_eq!(of_node(&mut here, NODE, renewed[0].clone(), now).changed, renewed);
+}
+
+#[test]
+fn a_client_that_has_moved_to_this_node_stays_when_the_other_one_removes_it() {
+    let (mut awareness, now) = (Awareness::default(), Instant::now());
+    of_node(&mut awareness, NODE, state(7, 3, "{}"), now);
+    assert_eq!(receive(&mut awareness, ONE, state(7, 3, "{}"), now), [state(7, 4, "{}")]);
+    assert_eq!(awareness.remove_node(NODE, now), []);
+    let received = of_node(&mut awareness, NODE, removal(7, 4), now);
+    assert_eq!((received.changed, received.kept), (vec![], vec![state(7, 5, "{}")]));
+    assert_eq!(awareness.states(), [state(7, 5, "{}")]);
+    assert_eq!(of_node(&mut awareness, NODE, removal(7, 2), now), ReceivedOfNode::default(), "it is old");
+}
+
+#[test]
+fn other_nodes_cannot_fill_the_table_beyond_its_limit() {
+    let (mut awareness, now) = (Awareness::default(), Instant::now());
+    for client in 0..9 {
+        of_node(&mut awareness, NODE, state(client, 1, "{}"), now);
+    }
+    assert_eq!(awareness.states().len(), LIMITS.clients);
+}
