@@ -42,6 +42,7 @@ impl Request {
             | Self::Leave(id)
             | Self::Access(id, _)
             | Self::CaughtUp(id)
+            | Self::Ask(id)
             | Self::Message(id, _, _) => Some(*id),
             Self::Peer(..) => None,
         }
@@ -52,7 +53,7 @@ impl Request {
         match self {
             Self::Message(_, message, _) => Some(message.bytes()),
             Self::Peer(_, message, _) => Some(message.bytes()),
-            Self::Join(..) | Self::Leave(_) | Self::Access(..) | Self::CaughtUp(_) => None,
+            Self::Join(..) | Self::Leave(_) | Self::Access(..) | Self::CaughtUp(_) | Self::Ask(_) => None,
         }
     }
 }
