@@ -97,7 +97,7 @@ impl Default for CloudWatch {
 }
 
 /// The metrics that are sent by default: those of alarms, and below them what clients do.
-const METRICS: [&str; 47] = [
+const METRICS: [&str; 49] = [
     "phoenix_channel_joined_total{result}",
     "phoenix_connections_active",
     "phoenix_connections_max",
@@ -117,6 +117,8 @@ const METRICS: [&str; 47] = [
     "realtime_cloudwatch_left_out",
     "realtime_codes_total{code}",
     "realtime_connections_refused_total",
+    "realtime_documents_commit_failures_total",
+    "realtime_documents_load_failures_total",
     "realtime_global_rpc",
     "realtime_join_duration_seconds",
     "realtime_log_lines_dropped_total",

@@ -102,11 +102,11 @@ variable "settings_interval" {
 variable "counts" {
   description = "What CloudWatch and Secrets Manager count: metrics of the server, those that its labels add, those of Container Insights, those that are counted in the log, metrics of alarms, secrets with that of the owner."
   type = object({
-    server_metrics   = optional(number, 47)
+    server_metrics   = optional(number, 49)
     labelled_metrics = optional(number, 30)
     insights_metrics = optional(number, 40)
     log_metrics      = optional(number, 1)
-    alarm_metrics    = optional(number, 67)
+    alarm_metrics    = optional(number, 69)
     secrets          = optional(number, 6)
   })
   default = {}
