@@ -39,17 +39,23 @@ impl DocumentTask {
         if self.apply(&changes).await.is_ok() {
             return;
         }
+        // What yrs has begun and not finished is not used any more.
+        self.content = None;
+        let mut failed = Vec::new();
         for change in changes {
-            // What yrs has begun and not finished is not used any more.
-            self.content = None;
-            if let Err(reason) = self.load().await {
-                return self.fail(vec![change.member], reason);
-            }
             let member = change.member;
+            // Each failure costs another load, so a member has one.
+            if failed.contains(&member) {
+                continue;
+            }
+            if let Err(reason) = self.load().await {
+                return self.fail(vec![member], reason);
+            }
             if let Err(inapplicable) = self.apply(&[change]).await {
                 self.content = None;
                 self.document.report(Code::DocumentUpdateRefused, inapplicable);
-                self.fail(vec![member], DocumentCloseReason::Invalid);
+                self.fail(vec![member], close_reason(inapplicable));
+                failed.push(member);
             }
         }
     }
@@ -115,14 +121,16 @@ impl DocumentTask {
 
     /// Applies changes as one, and publishes what is new in them.
     async fn apply(&mut self, changes: &[Change]) -> Result<(), Inapplicable> {
-        let Some(loaded) = self.content.take() else { return Err(Inapplicable) };
+        let Some(loaded) = self.content.take() else { return Err(Inapplicable::Contradictory) };
         let bytes = loaded.content.bytes_to_apply(changes.iter().map(|change| &*change.update));
         let updates: Vec<Bytes> =
             changes.iter().map(|change| Bytes::copy_from_slice(&change.update)).collect();
         let (offload, party) = (&self.document.documents.node.offload, self.document.tenant.memory.party());
+        let max = self.document.documents.node.settings().documents.max_update_bytes.as_u64();
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
         let work = move || {
             let mut loaded = loaded;
-            let applied = loaded.content.apply(updates.iter().map(|update| &**update));
+            let applied = loaded.content.apply(updates.iter().map(|update| &**update), max);
             (loaded, applied)
         };
         let (mut loaded, applied) = offload.run(party, bytes, work).await;
@@ -170,5 +178,14 @@ impl DocumentTask {
                 saved.into_iter().for_each(|waiting| self.answer_waiting(waiting));
             }
         }
+    }
+}
+
+/// Why the connection ends whose update cannot be applied.
+fn close_reason(error: Inapplicable) -> DocumentCloseReason {
+    match error {
+        Inapplicable::Contradictory | Inapplicable::Nested => DocumentCloseReason::Invalid,
+        // When it synchronises again, it sends what others lack.
+        Inapplicable::Waiting => DocumentCloseReason::RateLimited,
     }
 }

@@ -1,19 +1,26 @@
-//! The content of one document, as yrs has it. Only this file knows yrs.
+//! The content of one document, as yrs has it. Only this module knows yrs.
 //!
 //! What comes in here is walked by `wire::yjs` before: its counts are true and nothing follows it, and shared types are not
 //! nested too deeply (`nesting.rs`). What is left is that yrs may panic on content that contradicts itself. Such an update
 //! is refused, and the content has to be loaded again, because nothing is known of a document whose transaction was cut off.
 
+mod memory;
 mod nesting;
+mod waiting;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use self::nesting::Nesting;
 use wire::yjs::{DeletedRange, DocumentUpdate};
 use yrs::block::{ClientID, ID};
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
-use yrs::{Doc, IdSet, OffsetKind, Options, ReadTxn, StateVector, Transact, Update, merge_updates_v1};
+use yrs::{
+    Doc, IdSet, OffsetKind, Options, ReadTxn, StateVector, Transact, TransactionMut, Update, merge_updates_v1,
+};
+
+use self::memory::DocumentMemory;
+use self::nesting::Nesting;
+use self::waiting::{Waiting, has_pending};
 
 /// A document in memory.
 pub(super) struct DocumentContent {
@@ -23,6 +30,8 @@ pub(super) struct DocumentContent {
     /// Its size when it was encoded last, and how many bytes it was made of then.
     measured: (usize, usize),
     nesting: Nesting,
+    waiting: Waiting,
+    memory: DocumentMemory,
 }
 
 /// What became of updates that were applied together.
@@ -36,8 +45,17 @@ pub(super) enum Applied {
 
 /// Updates cannot be applied. The content must not be used any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the update contradicts itself or the document, or nests types too deeply")]
-pub(super) struct Inapplicable;
+pub(super) enum Inapplicable {
+    /// It is not an update, or yrs fails to apply it.
+    #[error("the update contradicts itself or the document")]
+    Contradictory,
+    /// Shared types would be nested too deeply.
+    #[error("shared types are nested too deeply")]
+    Nested,
+    /// Too much would wait for updates that have not come.
+    #[error("too much waits for other updates")]
+    Waiting,
+}
 
 impl DocumentContent {
     /// A document without content.
@@ -47,7 +65,14 @@ impl DocumentContent {
             u64::from(u32::from_le_bytes(uuid::Uuid::new_v4().as_bytes()[..4].try_into().expect("4 bytes")));
         let options =
             Options { offset_kind: OffsetKind::Utf16, ..Options::with_client_id(ClientID::new(client)) };
-        Self { doc: Doc::with_options(options), bytes: 0, measured: (0, 0), nesting: Nesting::default() }
+        Self {
+            doc: Doc::with_options(options),
+            bytes: 0,
+            measured: (0, 0),
+            nesting: Nesting::default(),
+            waiting: Waiting::default(),
+            memory: DocumentMemory::default(),
+        }
     }
 
     /// The document of which these are all updates.
@@ -56,60 +81,85 @@ impl DocumentContent {
     /// If one of them is not an update.
     pub(super) fn load<'a>(updates: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, Inapplicable> {
         let mut content = Self::empty();
-        content.apply(updates)?;
+        content.apply(updates, usize::MAX)?;
         Ok(content)
     }
 
-    /// Applies `updates` as one change.
+    /// Applies `updates` as one change, unless more than `waiting_max` bytes would wait for others then.
     ///
     /// # Errors
-    /// If one of them is not an update, or yrs panics.
+    /// If one of them is not an update, or is not permitted, or yrs panics.
     pub(super) fn apply<'a>(
         &mut self,
         updates: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Applied, Inapplicable> {
-        let decoded = catch_unwind(AssertUnwindSafe(|| self.apply_checked(updates)));
-        decoded.unwrap_or(Err(Inapplicable))
-    }
-
-    fn apply_checked<'a>(
-        &mut self,
-        updates: impl IntoIterator<Item = &'a [u8]>,
+        waiting_max: usize,
     ) -> Result<Applied, Inapplicable> {
         let updates: Vec<&[u8]> = updates.into_iter().collect();
-        let mut transaction = self.doc.transact_mut();
-        let waited = has_pending(&transaction);
-        for update in &updates {
-            let walked = DocumentUpdate::decode(update).map_err(|_malformed| Inapplicable)?;
-            let nesting = self.nesting.with(&walked, &transaction)?;
-            let update = Update::decode_v1(update).map_err(|_malformed| Inapplicable)?;
-            transaction.apply_update(update).map_err(|_inapplicable| Inapplicable)?;
-            self.nesting = nesting.after(&transaction);
-        }
-        let waits = has_pending(&transaction);
-        let applied = match &*updates {
-            // What waits for something else is not part of the transaction.
-            [single] if waited || waits => Applied::Update(single.to_vec()),
-            several if waited || waits => {
-                Applied::Update(merge_updates_v1(several).map_err(|_malformed| Inapplicable)?)
-            }
-            _ if !transaction.has_changes() => Applied::Nothing,
-            _ => Applied::Update(transaction.encode_update_v1()),
-        };
-        drop(transaction);
+        self.measure_memory();
+        let doc = self.doc.clone();
+        let mut transaction = doc.transact_mut();
+        let applied = caught(|| self.apply_within(&mut transaction, &updates, waiting_max));
+        // Dropped after the unwinding, not by it: a second panic would end the process.
+        let committed = caught(|| Ok(drop(transaction)));
+        let applied = applied?;
+        committed?;
         if let Applied::Update(update) = &applied {
             self.bytes += update.len();
         }
         Ok(applied)
     }
 
-    /// The bytes that are read to apply `updates`, about: those of the document too, if they contain shared types that may
-    /// nest too deeply.
+    fn apply_within(
+        &mut self,
+        transaction: &mut TransactionMut<'_>,
+        updates: &[&[u8]],
+        waiting_max: usize,
+    ) -> Result<Applied, Inapplicable> {
+        let waited = has_pending(transaction);
+        let bytes = updates.iter().map(|update| update.len()).sum();
+        self.waiting.before(bytes, waiting_max, transaction);
+        for update in updates {
+            let walked = DocumentUpdate::decode(update).map_err(|_malformed| Inapplicable::Contradictory)?;
+            let nesting = self.nesting.with(&walked, transaction)?;
+            let update = Update::decode_v1(update).map_err(|_malformed| Inapplicable::Contradictory)?;
+            transaction.apply_update(update).map_err(|_inapplicable| Inapplicable::Contradictory)?;
+            self.nesting = nesting.after(transaction);
+            self.memory.add(&walked);
+        }
+        self.waiting.after(bytes, waiting_max, transaction)?;
+        let waits = has_pending(transaction);
+        Ok(match updates {
+            // What waits for something else is not part of the transaction.
+            [single] if waited || waits => Applied::Update(single.to_vec()),
+            several if waited || waits => {
+                Applied::Update(merge_updates_v1(several).map_err(|_malformed| Inapplicable::Contradictory)?)
+            }
+            _ if !transaction.has_changes() => Applied::Nothing,
+            _ => Applied::Update(transaction.encode_update_v1()),
+        })
+    }
+
+    /// The bytes that are read to apply `updates`, about: those of the document too, if it is to be measured, or shared types may be
+    /// nested too deeply.
     pub(super) fn bytes_to_apply<'a>(&self, updates: impl Iterator<Item = &'a [u8]> + Clone) -> usize {
         let bytes = updates.clone().map(<[u8]>::len).sum();
-        let types = updates.filter_map(|update| DocumentUpdate::decode(update).ok());
-        let types = types.map(|update| update.shared_types()).sum();
-        if self.nesting.allows(types) { bytes } else { bytes + self.bytes }
+        let decoded = updates.filter_map(|update| DocumentUpdate::decode(update).ok());
+        let types = decoded.map(|update| update.shared_types()).sum();
+        let is_read = self.memory.is_uncertain() || !self.nesting.allows(types);
+        if is_read { bytes + self.bytes } else { bytes }
+    }
+
+    /// The memory that it takes, about.
+    pub(super) fn memory(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    fn measure_memory(&mut self) {
+        if self.memory.is_uncertain() {
+            let state = self.encoded();
+            self.memory = DocumentUpdate::decode(&state)
+                .map_or_else(|_unreadable| self.memory, |state| DocumentMemory::measured(&state));
+        }
     }
 
     /// The encoded state vector: what is there of each client.
@@ -150,11 +200,11 @@ impl DocumentContent {
     /// # Errors
     /// If it is not a state vector.
     pub(super) fn missing_from(&self, state_vector: &[u8]) -> Result<Vec<u8>, Inapplicable> {
-        let encoded = catch_unwind(AssertUnwindSafe(|| {
-            let state_vector = StateVector::decode_v1(state_vector).map_err(|_malformed| Inapplicable)?;
+        caught(|| {
+            let state_vector =
+                StateVector::decode_v1(state_vector).map_err(|_malformed| Inapplicable::Contradictory)?;
             Ok(self.doc.transact().encode_state_as_update_v1(&state_vector))
-        }));
-        encoded.unwrap_or(Err(Inapplicable))
+        })
     }
 
     /// All of it as one update.
@@ -174,17 +224,11 @@ impl DocumentContent {
         self.measured = (size, self.bytes);
         size
     }
-
-    /// The bytes of the updates that it was made of.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
 }
 
-/// Whether something waits for updates that have not come.
-fn has_pending(transaction: &impl ReadTxn) -> bool {
-    let store = transaction.store();
-    store.pending_update().is_some() || store.pending_ds().is_some()
+/// What yrs does, or an error if it panics.
+fn caught<T>(work: impl FnOnce() -> Result<T, Inapplicable>) -> Result<T, Inapplicable> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Inapplicable::Contradictory))
 }
 
 #[cfg(test)]

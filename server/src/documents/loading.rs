@@ -12,7 +12,7 @@ use super::log::LogContent;
 use crate::node::LoadedDocument;
 use crate::store::{StoreError, StoredDocument};
 
-/// Bytes of memory for each byte of an encoded document, about.
+/// Bytes of memory for each byte of an encoded document, before it is known what is in it.
 const MEMORY_FACTOR: usize = 4;
 
 /// A document in memory, and what it is charged.
@@ -42,7 +42,7 @@ pub(super) enum LoadError {
 impl LoadedContent {
     /// The memory that it takes may have changed.
     pub(super) fn recharge(&mut self) {
-        self.charge.resize(self.content.bytes() * MEMORY_FACTOR);
+        self.charge.resize(self.content.memory());
     }
 }
 
@@ -72,7 +72,9 @@ pub(super) async fn load(
     let (log, offload) = (LogContent::of(&stored), &document.documents.node.offload);
     let content = offload.run(memory.party(), bytes, move || content_of(&stored, &unsaved)).await?;
     let counted = document.documents.node.documents.note_loaded();
-    Ok((LoadedContent { content, charge, _counted: counted }, log))
+    let mut loaded = LoadedContent { content, charge, _counted: counted };
+    loaded.recharge();
+    Ok((loaded, log))
 }
 
 /// The bytes of state and log.

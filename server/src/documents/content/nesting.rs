@@ -52,7 +52,7 @@ impl Nesting {
             None => type_depth(Some(&state), &[update]),
         };
         if depth > TYPE_DEPTH_MAX {
-            return Err(Inapplicable);
+            return Err(Inapplicable::Nested);
         }
         Ok(NextNesting { applied: depth, waiting: depth + waiting.shared_types() + types })
     }
@@ -67,5 +67,5 @@ impl NextNesting {
 }
 
 fn decode(update: &[u8]) -> Result<DocumentUpdate<'_>, Inapplicable> {
-    DocumentUpdate::decode(update).map_err(|_unreadable| Inapplicable)
+    DocumentUpdate::decode(update).map_err(|_unreadable| Inapplicable::Contradictory)
 }

@@ -6,6 +6,9 @@ use yrs::{GetString, Text};
 
 use super::*;
 
+/// Bytes that may wait.
+const MAX: usize = 1_000;
+
 /// An editor with a document of its own.
 struct Editor(Doc);
 
@@ -19,6 +22,14 @@ impl Editor {
         let field = self.0.get_or_insert_text("text");
         let mut transaction = self.0.transact_mut();
         field.insert(&mut transaction, 0, text);
+        transaction.encode_update_v1()
+    }
+
+    /// Inserts text at the end. Returns the update.
+    fn append(&self, text: &str) -> Vec<u8> {
+        let field = self.0.get_or_insert_text("text");
+        let mut transaction = self.0.transact_mut();
+        field.push(&mut transaction, text);
         transaction.encode_update_v1()
     }
 
@@ -49,12 +60,12 @@ fn several_updates_become_one_that_contains_them_all() {
     let (one, other) = (Editor::new(1), Editor::new(2));
     let changes = [one.insert("a"), one.insert("b"), other.insert("c"), one.delete()];
     let mut content = DocumentContent::empty();
-    let Applied::Update(merged) = content.apply(updates(&changes)).expect("they are updates") else {
+    let Applied::Update(merged) = content.apply(updates(&changes), MAX).expect("they are updates") else {
         panic!("they are news");
     };
     let copy = DocumentContent::load([&*merged]).expect("an update");
     assert_eq!((text(&copy), copy.state_vector()), (text(&content), content.state_vector()));
-    assert_eq!(content.apply(updates(&changes)), Ok(Applied::Nothing), "the second time they are known");
+    assert_eq!(content.apply(updates(&changes), MAX), Ok(Applied::Nothing), "the second time they are known");
 }
 
 #[test]
@@ -62,13 +73,13 @@ fn what_waits_for_another_update_is_passed_on_and_stored_until_that_comes() {
     let editor = Editor::new(1);
     let (first, second, third) = (editor.insert("a"), editor.insert("b"), editor.insert("c"));
     let mut content = DocumentContent::empty();
-    assert_eq!(content.apply([&*third]), Ok(Applied::Update(third.clone())));
+    assert_eq!(content.apply([&*third], MAX), Ok(Applied::Update(third.clone())));
     assert_eq!(text(&content), "");
     let stored = content.encoded();
     let mut loaded = DocumentContent::load([&*stored]).expect("an update");
     let missing = loaded.missing_from(&[0]).expect("an empty state vector");
     assert!(decoded(&missing).structs() > 0, "a member that comes later is sent it, too");
-    let applied = loaded.apply([&*second, &*first]).expect("updates");
+    let applied = loaded.apply([&*second, &*first], MAX).expect("updates");
     assert_eq!(text(&loaded), "cba");
     let Applied::Update(merged) = applied else { panic!("they are news") };
     let copy = DocumentContent::load([&*third, &*merged]).expect("updates");
@@ -82,7 +93,7 @@ fn one_who_has_all_but_an_update_lacks_just_that() {
     let mut content = DocumentContent::load([&*before, &*of_other]).expect("updates");
     let had = content.state_vector();
     let update = one.insert("b");
-    content.apply([&*update]).expect("an update");
+    content.apply([&*update], MAX).expect("an update");
     let state_vector = content.state_vector_without(&decoded(&update));
     assert_eq!(content.missing_from(&state_vector), content.missing_from(&had));
 }
@@ -94,9 +105,9 @@ fn an_update_is_contained_once_its_insertions_and_deletions_are_there() {
     let mut content = DocumentContent::empty();
     assert!(content.contains(&decoded(&[0, 0])));
     assert!(!content.contains(&decoded(&insertion)));
-    content.apply([&*insertion]).expect("an update");
+    content.apply([&*insertion], MAX).expect("an update");
     assert!(content.contains(&decoded(&insertion)) && !content.contains(&decoded(&deletion)));
-    content.apply([&*deletion]).expect("an update");
+    content.apply([&*deletion], MAX).expect("an update");
     assert!(content.contains(&decoded(&deletion)));
     assert!(content.contains(&decoded(&content.encoded())), "what a client answers that has it all");
 }
@@ -104,8 +115,8 @@ fn an_update_is_contained_once_its_insertions_and_deletions_are_there() {
 #[test]
 fn what_is_no_update_is_refused() {
     let mut content = DocumentContent::empty();
-    assert_eq!(content.apply([&[1, 2, 3][..]]), Err(Inapplicable));
-    assert_eq!(content.missing_from(&[9]), Err(Inapplicable));
+    assert_eq!(content.apply([&[1, 2, 3][..]], MAX), Err(Inapplicable::Contradictory));
+    assert_eq!(content.missing_from(&[9]), Err(Inapplicable::Contradictory));
 }
 
 /// An update of client 1: shared types from clock `from` to `to`, each in the one before, the first in the root `t`. With `deleted`, the
@@ -133,12 +144,12 @@ fn nested(from: u32, to: u32, deleted: bool) -> Vec<u8> {
 fn shared_types_are_nested_up_to_a_limit_which_the_stack_can_delete() {
     let max = TYPE_DEPTH_MAX as u32;
     let mut content = DocumentContent::empty();
-    content.apply([&*nested(0, max, true)]).expect("as deep as permitted");
+    content.apply([&*nested(0, max, true)], MAX).expect("as deep as permitted");
     assert!(decoded(&content.encoded()).deleted_ranges() > 0);
     for depth in [max + 1, 20_000] {
         assert_eq!(
-            DocumentContent::empty().apply([&*nested(0, depth, true)]),
-            Err(Inapplicable),
+            DocumentContent::empty().apply([&*nested(0, depth, true)], MAX),
+            Err(Inapplicable::Contradictory),
             "{depth} levels"
         );
         assert!(
@@ -153,12 +164,12 @@ fn shared_types_of_many_updates_are_nested_up_to_the_same_limit() {
     let max = TYPE_DEPTH_MAX as u32;
     let mut content = DocumentContent::empty();
     for clock in 0..max {
-        content.apply([&*nested(clock, clock + 1, false)]).expect("not too deep");
+        content.apply([&*nested(clock, clock + 1, false)], MAX).expect("not too deep");
     }
     let all = content.encoded();
-    assert_eq!(content.apply([&*nested(max, max + 1, false)]), Err(Inapplicable));
+    assert_eq!(content.apply([&*nested(max, max + 1, false)], MAX), Err(Inapplicable::Nested));
     let mut again = DocumentContent::load([&*all]).expect("what was accepted can be loaded");
-    again.apply([&[0, 1, 1, 1, 0, 1][..]]).expect("and deleted");
+    again.apply([&[0, 1, 1, 1, 0, 1][..]], MAX).expect("and deleted");
 }
 
 #[test]
@@ -168,9 +179,13 @@ fn shared_types_that_wait_for_others_are_measured_with_them() {
     let mut applied = 0;
     // Each waits for the next one.
     for clock in (1..2 * max).rev() {
-        applied += u32::from(content.apply([&*nested(clock, clock + 1, false)]).is_ok());
+        applied += u32::from(content.apply([&*nested(clock, clock + 1, false)], usize::MAX).is_ok());
     }
-    assert_eq!(content.apply([&*nested(0, 1, true)]), Err(Inapplicable), "{applied} wait");
+    assert_eq!(
+        content.apply([&*nested(0, 1, true)], usize::MAX),
+        Err(Inapplicable::Nested),
+        "{applied} wait"
+    );
 }
 
 #[test]
@@ -185,9 +200,52 @@ fn a_document_has_any_number_of_shared_types_beside_each_other() {
         update.push(0);
         update
     };
-    content.apply([&*beside(0, 5_000)]).expect("a long text that is pasted");
+    content.apply([&*beside(0, 5_000)], MAX).expect("a long text that is pasted");
     for clock in 5_000..6_000 {
-        content.apply([&*beside(clock, 1)]).expect("a new paragraph");
+        content.apply([&*beside(clock, 1)], MAX).expect("a new paragraph");
     }
     DocumentContent::load([&*content.encoded()]).expect("it can be loaded");
+}
+
+#[test]
+fn a_bounded_number_of_bytes_waits_for_other_updates() {
+    let mut content = DocumentContent::empty();
+    // An item after one of another client that never comes.
+    let waits = |client: u64| {
+        let mut update = vec![1, 1];
+        update.var_uint(client);
+        update.extend([0, 0x84, 1, 0, 20]);
+        update.extend([b'x'; 20]);
+        update.push(0);
+        update
+    };
+    let refused =
+        (2..1_000).find(|&client| content.apply([&*waits(client)], MAX).is_err()).expect("one is refused");
+    assert!((20..60).contains(&refused), "of client {refused}");
+    let mut content =
+        DocumentContent::load((2..refused).map(waits).collect::<Vec<_>>().iter().map(|it| &**it))
+            .expect("what was accepted can be loaded");
+    let again = (refused..refused + 5).find_map(|client| content.apply([&*waits(client)], MAX).err());
+    assert_eq!(again, Some(Inapplicable::Waiting));
+    let editor = Editor::new(5_000);
+    let mut content = DocumentContent::load([&*content.encoded()]).expect("an update");
+    content.apply([&*editor.insert("a")], MAX).expect("others go on");
+    assert_eq!(text(&content), "a");
+}
+
+#[test]
+fn the_memory_of_a_document_counts_its_structs() {
+    let mut content = DocumentContent::empty();
+    let mut update = vec![1];
+    update.var_uint(100_000);
+    update.extend([1, 0]);
+    update.extend([6, 1, 1, b't', 1, b'b', 1, b'1'].repeat(100_000));
+    update.push(0);
+    content.apply([&*update], MAX).expect("an update");
+    assert!(content.memory() > 20 * update.len(), "{} bytes", content.memory());
+    let (typed, editor) = (&mut DocumentContent::empty(), Editor::new(1));
+    for _ in 0..10_000 {
+        typed.apply([&*editor.append("x")], MAX).expect("an update");
+    }
+    assert!(typed.memory() < 3 << 20, "{} bytes: characters join each other", typed.memory());
 }
