@@ -1,6 +1,7 @@
 //! Shared documents over the y-websocket protocol (docs/protocol/documents.md).
 
 mod editor;
+mod hostile;
 mod nodes;
 
 use harness::World;

@@ -47,14 +47,24 @@ impl Editor {
 
     /// Inserts text at the beginning. Returns what was sent.
     pub async fn insert(&mut self, text: &str) -> Vec<u8> {
-        let update = {
-            let field = self.doc.get_or_insert_text("text");
-            let mut transaction = self.doc.transact_mut();
-            field.insert(&mut transaction, 0, text);
-            transaction.encode_update_v1()
-        };
+        let update = self.inserted(text);
         self.send(YWebsocketMessage::Sync(SyncMessage::Update(&update))).await;
         update
+    }
+
+    /// Inserts text at the beginning, and sends nothing. Returns the update.
+    pub fn inserted(&self, text: &str) -> Vec<u8> {
+        let field = self.doc.get_or_insert_text("text");
+        let mut transaction = self.doc.transact_mut();
+        field.insert(&mut transaction, 0, text);
+        transaction.encode_update_v1()
+    }
+
+    /// Reads until the text contains this.
+    pub async fn until_it_contains(&mut self, text: &str) {
+        while !self.text().contains(text) {
+            self.receive().await;
+        }
     }
 
     /// Reads until the text is this.
