@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
 
+use super::content::Inapplicable;
 use super::document::Document;
 use super::loading::content_of;
 use crate::store::{MergeDocument, MergeRefused};
@@ -35,7 +36,12 @@ pub(super) fn compact(document: &Arc<Document>) {
             merged_from.get_or_init(|| stored.version());
             let merged = move || {
                 let content = content_of(&stored, &[]).map_err(|error| MergeRefused(error.to_string()))?;
-                Ok(content.encoded())
+                // What a document leaves out stays in the log.
+                if content.left_out() > 0 {
+                    Err(MergeRefused(Inapplicable::Nested.to_string()))
+                } else {
+                    Ok(content.encoded())
+                }
             };
             async move { offload.run_beside(party, merged).await }.boxed()
         });

@@ -32,6 +32,7 @@ pub(super) struct DocumentContent {
     nesting: Nesting,
     waiting: Waiting,
     memory: DocumentMemory,
+    left_out: usize,
 }
 
 /// What became of updates that were applied together.
@@ -72,17 +73,38 @@ impl DocumentContent {
             nesting: Nesting::default(),
             waiting: Waiting::default(),
             memory: DocumentMemory::default(),
+            left_out: 0,
         }
     }
 
     /// The document of which these are all updates.
     ///
+    /// Updates that nest shared types too deeply are left out, but not the first one: nodes may have accepted parts that are too
+    /// deep together, and the rest can be read still.
+    ///
     /// # Errors
-    /// If one of them is not an update.
+    /// If one of them is not an update, or the first one is nested too deeply.
     pub(super) fn load<'a>(updates: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, Inapplicable> {
+        let updates: Vec<&[u8]> = updates.into_iter().collect();
         let mut content = Self::empty();
-        content.apply(updates, usize::MAX)?;
+        match content.apply(updates.iter().copied(), usize::MAX) {
+            Err(Inapplicable::Nested) => {}
+            applied => return applied.map(|_applied| content),
+        }
+        let mut content = Self::empty();
+        for (index, update) in updates.into_iter().enumerate() {
+            match content.apply([update], usize::MAX) {
+                // It was not begun.
+                Err(Inapplicable::Nested) if index > 0 => content.left_out += 1,
+                applied => _ = applied?,
+            }
+        }
         Ok(content)
+    }
+
+    /// The updates that were left out when it was loaded.
+    pub(super) fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// Applies `updates` as one change, unless more than `waiting_max` bytes would wait for others then.

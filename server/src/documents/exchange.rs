@@ -134,11 +134,11 @@ impl DocumentTask {
         let Some(loaded) = self.content.take() else {
             return updates.iter().for_each(|update| self.publish(DocumentEvent::Update(update), None));
         };
-        let bytes = updates.iter().map(Bytes::len).sum();
+        let bytes = loaded.content.bytes_to_apply(updates.iter().map(|update| &**update));
         let (offload, party) = (&self.document.documents.node.offload, self.document.tenant.memory.party());
         let work = move || {
             let mut loaded = loaded;
-            let applied = loaded.content.apply(updates.iter().map(|update| &**update));
+            let applied = loaded.content.apply(updates.iter().map(|update| &**update), usize::MAX);
             (loaded, applied, updates)
         };
         let (loaded, applied, updates) = offload.run(party, bytes, work).await;
@@ -191,7 +191,7 @@ impl DocumentTask {
         let (offload, party) = (&self.document.documents.node.offload, self.document.tenant.memory.party());
         let work = move || {
             let mut loaded = loaded;
-            let applied = loaded.content.apply(updates_of(&stored)).ok();
+            let applied = loaded.content.apply(updates_of(&stored), usize::MAX).ok();
             (loaded, applied)
         };
         let (loaded, applied) = offload.run(party, bytes, work).await;

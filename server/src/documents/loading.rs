@@ -6,11 +6,12 @@ use std::time::Instant;
 use hub::{MemoryCharge, MemoryKind};
 use tokio::time::timeout;
 
-use super::content::DocumentContent;
+use super::content::{DocumentContent, Inapplicable};
 use super::document::Document;
 use super::log::LogContent;
 use crate::node::LoadedDocument;
 use crate::store::{StoreError, StoredDocument};
+use crate::telemetry::codes::Code;
 
 /// Bytes of memory for each byte of an encoded document, before it is known what is in it.
 const MEMORY_FACTOR: usize = 4;
@@ -71,6 +72,9 @@ pub(super) async fn load(
     };
     let (log, offload) = (LogContent::of(&stored), &document.documents.node.offload);
     let content = offload.run(memory.party(), bytes, move || content_of(&stored, &unsaved)).await?;
+    if content.left_out() > 0 {
+        document.report(Code::DocumentUpdateRefused, Inapplicable::Nested);
+    }
     let counted = document.documents.node.documents.note_loaded();
     let mut loaded = LoadedContent { content, charge, _counted: counted };
     loaded.recharge();

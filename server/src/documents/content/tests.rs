@@ -160,6 +160,15 @@ fn shared_types_are_nested_up_to_a_limit_which_the_stack_can_delete() {
 }
 
 #[test]
+fn a_document_that_two_nodes_have_nested_too_deeply_leaves_out_what_is_too_deep() {
+    let (text, half) = (Editor::new(5_000).insert("a"), TYPE_DEPTH_MAX as u32 / 2 + 1);
+    let (upper, lower) = (nested(0, half, false), nested(half, 2 * half, false));
+    let all = [&*text, &*lower, &*upper, &*Editor::new(5_001).insert("b")];
+    let content = DocumentContent::load(all).expect("the rest can be read");
+    assert_eq!((super::tests::text(&content).len(), content.left_out()), (2, 1));
+}
+
+#[test]
 fn shared_types_of_many_updates_are_nested_up_to_the_same_limit() {
     let max = TYPE_DEPTH_MAX as u32;
     let mut content = DocumentContent::empty();
