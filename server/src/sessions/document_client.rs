@@ -9,7 +9,7 @@ use wire::yjs::{AwarenessUpdate, DocumentUpdate, StateVector, SyncMessage, YjsEr
 
 use super::{ClientContext, KeptClaims, Services};
 use crate::auth::{DocumentAccess, DocumentRules, RoomClaims, TokenError};
-use crate::close_reason::DocumentCloseReason;
+use crate::close_reason::{CloseReason, DocumentCloseReason};
 use crate::documents::{HocuspocusMember, MemberMessage, OpenDocument, OpenRequest};
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::request_context::RequestContext;
@@ -220,6 +220,16 @@ impl DocumentClient {
             MessageRefusal::TooLarge => self.report(Code::DocumentUpdateSizeExceeded, refusal),
             MessageRefusal::Malformed(_) | MessageRefusal::NotOfAClient => self.refused(refusal),
         }
+    }
+
+    /// Counts and reports why the connection is about to end.
+    pub(super) fn broken(&self, why: CloseReason) {
+        let code = match why {
+            CloseReason::OutOfMemory => Code::MemoryLimitReached,
+            CloseReason::MessageTooLarge { .. } => Code::MessageSizeExceeded,
+            _ => return self.refused(why.text()),
+        };
+        self.report(code, why.text());
     }
 
     /// Reports a code of this client.

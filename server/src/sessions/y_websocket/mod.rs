@@ -133,7 +133,7 @@ impl Session for YWebsocketSession {
     }
 
     fn broken(&mut self, why: CloseReason) -> Disconnect {
-        self.client.refused(why.text());
+        self.client.broken(why);
         match why {
             // After 1009 its client comes back with the same message, again and again.
             CloseReason::MessageTooLarge { .. } => DocumentCloseReason::TooLarge.into(),
