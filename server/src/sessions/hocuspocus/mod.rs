@@ -202,6 +202,11 @@ impl HocuspocusSession {
     /// Denies a document. A later token for it is a fresh attempt.
     fn deny(&mut self, key: &str, reason: &str) {
         self.client.report(Code::DocumentForbidden, reason);
+        self.detach(key, reason);
+    }
+
+    /// Ends the use of a document from the side of the server.
+    fn detach(&mut self, key: &str, reason: &str) {
         self.documents.deny(key);
         self.send(key, HocuspocusMessage::PermissionDenied(reason));
     }
@@ -244,9 +249,9 @@ impl HocuspocusSession {
 
     /// An update is too large, and would be so again: the client of that document goes no further, those of others do.
     fn deny_too_large(&mut self, key: &str) {
-        self.client.refused(MessageRefusal::TooLarge);
+        self.client.refused_message(MessageRefusal::TooLarge);
         self.send(key, HocuspocusMessage::SyncStatus(Applied::No));
-        self.deny(key, DocumentCloseReason::TooLarge.text());
+        self.detach(key, DocumentCloseReason::TooLarge.text());
     }
 
     /// Those who have sent no token for a document that they have named.
@@ -337,7 +342,7 @@ impl Session for HocuspocusSession {
 
     /// With 1009 if a message is too large: clients before 3 stop after that code, and come back at once after others.
     fn broken(&mut self, why: CloseReason) -> Disconnect {
-        self.client.refused(why.text());
+        self.client.broken(why);
         why.into()
     }
 
