@@ -134,7 +134,13 @@ pub async fn a_version_changes_with_all_that_is_written(store: &dyn DocumentStor
         let more = store.append(&updates(document, b"c")).await.unwrap();
         let stored = store.document(document).await.unwrap().unwrap();
         assert_eq!(stored.version(), DocumentVersion { state: written.state_version, updates: more });
-        let again = store.compact(document, joining()).await.unwrap().expect("there is a log");
+        let (merged_from, merging) = oneshot::channel();
+        let merge: MergeDocument = Box::new(|stored| {
+            merged_from.send(stored.version()).expect("it is received");
+            async { Ok(joined(stored)) }.boxed()
+        });
+        let again = store.compact(document, merge).await.unwrap().expect("there is a log");
+        assert_eq!(merging.await, Ok(stored.version()), "it is known what was merged");
         assert_ne!(again.state_version, written.state_version);
         store.delete_document(document).await.unwrap();
         assert_eq!(store.versions(&all).await.unwrap()[place], nothing);

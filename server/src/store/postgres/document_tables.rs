@@ -94,10 +94,10 @@ impl DocumentTables {
         format!("INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING")
     }
 
-    /// Reads the state when no other transaction has it locked, and locks it.
+    /// Reads the version and the state when no other transaction has it locked, and locks it.
     pub(super) fn lock_state(&self, name: &DocumentName) -> String {
         let (table, key) = self.states(name);
-        format!("SELECT state FROM {table} WHERE {key} FOR UPDATE")
+        format!("SELECT {STATE_VERSION}, state FROM {table} WHERE {key} FOR UPDATE")
     }
 
     /// Writes the state `$4`, and returns its version.

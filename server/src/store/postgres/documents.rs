@@ -201,14 +201,17 @@ async fn lock_to_merge<'a>(
     if log.is_empty() {
         return Ok(None);
     }
-    let stored = StoredDocument { state: state.existing, ..StoredDocument::of_rows(log).unwrap_or_default() };
+    let (state_version, state) = state.existing.unzip();
+    let state_version = state_version.unwrap_or_default();
+    let log = StoredDocument::of_rows(log).unwrap_or_default();
+    let stored = StoredDocument { state, state_version, ..log };
     Ok(Some((transaction, stored)))
 }
 
 /// A row that this transaction has locked.
 struct LockedState {
-    /// The state. `None` if this transaction has made the row.
-    existing: Option<Vec<u8>>,
+    /// The state, with its version. `None` if this transaction has made the row.
+    existing: Option<(i64, Vec<u8>)>,
 }
 
 /// Locks the state of a document, which is made if there is none. `None` if it is deleted at the same time.
@@ -219,8 +222,8 @@ async fn lock(
 ) -> Result<Option<LockedState>, StoreError> {
     let (make, lock) = (tables.make_state(name), tables.lock_state(name));
     let is_new = of(&make, name).execute(&mut *transaction).await?.rows_affected() > 0;
-    let query = sqlx::query_scalar(&lock).bind(name.tenant_column()).bind(&*name.room).bind(&*name.doc);
-    let state: Option<Vec<u8>> = query.fetch_optional(&mut *transaction).await?;
+    let query = sqlx::query_as(&lock).bind(name.tenant_column()).bind(&*name.room).bind(&*name.doc);
+    let state: Option<(i64, Vec<u8>)> = query.fetch_optional(&mut *transaction).await?;
     Ok(state.map(|state| LockedState { existing: Some(state).filter(|_| !is_new) }))
 }
 
