@@ -12,7 +12,7 @@ use super::Documents;
 use super::keys::RoutingKeys;
 use super::log::Log;
 use super::mailbox::{
-    Batch, Mailbox, MailboxBounds, MemberMessage, Next, NotPut, Notices, PeerMessage, Request, Saved,
+    Batch, DocumentNotices, Mailbox, MailboxBounds, MemberMessage, Next, NotPut, PeerMessage, Request, Saved,
 };
 use super::member::{DocumentMember, MemberId};
 use super::parked::ParkedDocument;
@@ -128,7 +128,7 @@ impl Document {
     }
 
     /// Has its task know something.
-    pub(super) fn notify(self: &Arc<Self>, note: impl FnOnce(&mut Notices)) {
+    pub(super) fn notify(self: &Arc<Self>, note: impl FnOnce(&mut DocumentNotices)) {
         let next = self.mailbox.lock().notify(note);
         self.proceed(next);
     }

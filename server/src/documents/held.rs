@@ -15,7 +15,7 @@ use super::mailbox::Request;
 
 /// Requests that wait.
 #[derive(Default)]
-pub(super) struct Held(VecDeque<HeldMember>);
+pub(super) struct HeldMembers(VecDeque<HeldMember>);
 
 struct HeldMember {
     id: MemberId,
@@ -24,7 +24,7 @@ struct HeldMember {
     requests: Vec<Request>,
 }
 
-impl Held {
+impl HeldMembers {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -48,9 +48,10 @@ impl Log {
     /// It was read, and is in the content. Returns whether others have written something since it was read before.
     pub(super) fn set(&self, read: LogContent) -> bool {
         let mut known = self.known.lock();
-        let has_news = known.as_ref().is_some_and(|known| known.lacks(read.state, read.rows.keys().copied()));
+        let has_changed =
+            known.as_ref().is_some_and(|known| known.lacks(read.state, read.rows.keys().copied()));
         *known = Some(read);
-        has_news
+        has_changed
     }
 
     /// These rows are in it, with so many bytes each.

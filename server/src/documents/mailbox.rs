@@ -87,7 +87,7 @@ impl PeerMessage {
 
 /// What has become of the other nodes, and of the store. Apart from requests, because it is never refused and never much.
 #[derive(Debug, Default)]
-pub(super) struct Notices {
+pub(super) struct DocumentNotices {
     /// Nodes that are gone.
     pub(super) lost: Vec<NodeId>,
     /// What is stored by now.
@@ -98,7 +98,7 @@ pub(super) struct Notices {
     pub(super) was_away: bool,
 }
 
-impl Notices {
+impl DocumentNotices {
     fn is_empty(&self) -> bool {
         self.lost.is_empty() && self.version.is_none() && !self.has_missed && !self.was_away
     }
@@ -159,7 +159,7 @@ pub(super) struct Mailbox {
     messages: usize,
     bytes: usize,
     saved: Option<Saved>,
-    notices: Notices,
+    notices: DocumentNotices,
     phase: Phase,
 }
 
@@ -186,7 +186,7 @@ pub(super) enum NotPut {
 pub(super) struct Batch {
     pub(super) requests: Vec<Request>,
     pub(super) saved: Option<Saved>,
-    pub(super) notices: Notices,
+    pub(super) notices: DocumentNotices,
 }
 
 impl Mailbox {
@@ -196,7 +196,7 @@ impl Mailbox {
             messages: 0,
             bytes: 0,
             saved: None,
-            notices: Notices::default(),
+            notices: DocumentNotices::default(),
             phase: Phase::Parked(Box::default()),
         }
     }
@@ -225,7 +225,7 @@ impl Mailbox {
     }
 
     /// Notes something that the task has to know.
-    pub(super) fn notify(&mut self, note: impl FnOnce(&mut Notices)) -> Next {
+    pub(super) fn notify(&mut self, note: impl FnOnce(&mut DocumentNotices)) -> Next {
         note(&mut self.notices);
         self.next()
     }

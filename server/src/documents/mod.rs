@@ -6,7 +6,7 @@
 //! connections stay.
 //!
 //! Members of a document are members of a room of the hub, which does the fan-out. Other nodes have the same document open for their
-//! members: what is exchanged with them is in `exchange.rs`, and how what was missed is found in `versions.rs`.
+//! members: what is exchanged with them is in `exchanging.rs`, and how what was missed is found in `versions.rs`.
 
 mod appends;
 mod awareness;
@@ -16,6 +16,7 @@ mod content;
 mod document;
 mod event;
 mod exchange;
+mod exchanging;
 mod held;
 mod keys;
 mod loading;
@@ -40,6 +41,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use tracing::info;
 
 use self::appends::AppendQueue;
 use self::parked::ParkedDocument;
@@ -102,6 +104,11 @@ impl Documents {
         });
         let peers: Weak<Self> = Arc::downgrade(&documents);
         node.use_documents(peers);
+        if documents.node.hub.has_relay() && !documents.store.is_shared() {
+            info!(
+                "Documents are not shared with the nodes on the bus, unless all of them have the same PostgreSQL (`store.url`)"
+            );
+        }
         if documents.has_peers() {
             let stopping = node.lifecycle.token(LifecyclePhase::Stopping);
             documents.tasks.spawn(versions::run(Arc::downgrade(&documents), stopping));

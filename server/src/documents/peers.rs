@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hub::{NodeId, RoomKey};
 use wire::relay::{DocumentMessage, Events};
 
-use super::mailbox::{Notices, PeerMessage};
+use super::mailbox::{DocumentNotices, PeerMessage};
 use super::{Document, Documents};
 use crate::bus::DocumentPeers;
 
@@ -53,7 +53,7 @@ impl Documents {
         self.open.lock().values().cloned().collect()
     }
 
-    fn notify_all(&self, note: impl Fn(&mut Notices)) {
+    fn notify_all(&self, note: impl Fn(&mut DocumentNotices)) {
         self.all().iter().for_each(|document| document.notify(&note));
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::compaction;
 use super::document::Document;
 use super::exchange::Exchange;
-use super::held::Held;
+use super::held::HeldMembers;
 use super::loading::LoadedContent;
 use super::mailbox::Batch;
 use super::member::MemberId;
@@ -41,7 +41,7 @@ pub(super) struct DocumentTask {
     /// When an append is tried again that was refused.
     pub(super) retry_at: Option<Instant>,
     /// Connections that wait for their place in the room.
-    pub(super) held: Held,
+    pub(super) held: HeldMembers,
     /// What this node and the others owe each other.
     pub(super) exchange: Exchange,
     used_at: Instant,
@@ -60,7 +60,7 @@ pub(super) async fn run(document: Arc<Document>, parked: Box<ParkedDocument>) {
         unsaved,
         deferred: HashMap::new(),
         retry_at: None,
-        held: Held::default(),
+        held: HeldMembers::default(),
         exchange: Exchange::default(),
         used_at,
         awareness_at,
@@ -101,11 +101,14 @@ impl DocumentTask {
         let unload = self.used_at + self.document.documents.node.settings().documents.unload_after;
         let awareness = (!self.parked.awareness.is_empty()).then_some(self.awareness_at);
         let deferred = (!self.deferred.is_empty()).then(|| now + DEFERRED_INTERVAL);
-        let is_resting = self.content.is_none() && self.unsaved.is_empty();
-        // What is not saved is waited for, not looked at: its end is put into the mailbox.
-        let unload = if self.unsaved.is_empty() { unload } else { now + REFUSED_INTERVAL };
-        let is_awaited = !self.deferred.is_empty() || !self.held.is_empty() || awareness.is_some();
-        let rest = if is_resting && !is_awaited { now } else { unload };
+        let rest = match self.unsaved.is_empty() {
+            // It is waited for, not looked at: its end is put into the mailbox.
+            false => now + REFUSED_INTERVAL,
+            true if self.content.is_some() => unload,
+            true if self.is_idle() => now,
+            // For what else is due, or in the mailbox.
+            true => now + AWARENESS_INTERVAL,
+        };
         let exchange = self.exchange.due_at();
         [awareness, deferred, exchange, self.retry_at].into_iter().flatten().fold(rest, Instant::min)
     }
@@ -125,7 +128,7 @@ impl DocumentTask {
             self.submit();
         }
         let unload_after = self.document.documents.node.settings().documents.unload_after;
-        let is_unused = is_stopping || now >= self.used_at + unload_after;
+        let is_unused = is_stopping || self.content.is_none() || now >= self.used_at + unload_after;
         if !is_unused || !self.unsaved.is_empty() {
             return true;
         }
@@ -133,11 +136,15 @@ impl DocumentTask {
             self.parked.shown = Some(loaded.content.state_vector().into());
             compaction::compact(&self.document);
         }
-        let is_idle = self.deferred.is_empty()
+        !((self.is_idle() || is_stopping) && self.end())
+    }
+
+    /// Whether nothing is due without the content.
+    fn is_idle(&self) -> bool {
+        self.deferred.is_empty()
             && self.held.is_empty()
             && self.exchange.due_at().is_none()
-            && self.parked.awareness.is_empty();
-        !((is_idle || is_stopping) && self.end())
+            && self.parked.awareness.is_empty()
     }
 
     /// Ends the task, if nothing waits for it.

@@ -143,10 +143,10 @@ impl DocumentTask {
         let unsaved = self.unsaved.updates().map(<[u8]>::to_vec).collect();
         match loading::load(&self.document, unsaved).await {
             Ok((content, log)) => {
-                let has_news = self.document.log.set(log);
+                let has_changed = self.document.log.set(log);
                 let shown = self.parked.shown.take();
                 self.content = Some(content);
-                if has_news {
+                if has_changed {
                     self.publish_missing_from(shown.as_deref());
                 }
                 compaction::compact_if_long(&self.document);

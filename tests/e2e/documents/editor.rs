@@ -74,9 +74,9 @@ impl Editor {
         }
     }
 
-    /// Reads until the text has so many bytes.
+    /// Reads until the text has so many bytes at least.
     pub async fn until_length(&mut self, length: usize) {
-        while self.text().len() != length {
+        while self.text().len() < length {
             self.receive().await;
         }
     }
