@@ -31,29 +31,32 @@ impl HeldMembers {
 
     /// Holds those of the requests that have to wait, and returns the others.
     pub(super) fn hold(&mut self, requests: Vec<Request>) -> Vec<Request> {
-        requests.into_iter().filter_map(|request| self.hold_one(request)).collect()
+        requests.into_iter().flat_map(|request| self.hold_one(request)).collect()
     }
 
-    fn hold_one(&mut self, request: Request) -> Option<Request> {
+    fn hold_one(&mut self, request: Request) -> Vec<Request> {
         match request {
             Request::Join(id, mut member) => match member.confirmation.take() {
                 Some(confirmation) => {
                     let requests = vec![Request::Join(id, member)];
                     self.0.push_back(HeldMember { id, confirmation, requests });
-                    None
+                    Vec::new()
                 }
-                None => Some(Request::Join(id, member)),
+                None => vec![Request::Join(id, member)],
             },
+            // What it has sent is not lost; nothing confirms the place of one who has left.
             Request::Leave(id) => {
-                let count = self.0.len();
-                self.0.retain(|held| held.id != id);
-                (self.0.len() == count).then_some(Request::Leave(id))
+                let place = self.0.iter().position(|held| held.id == id);
+                let held = place.and_then(|place| self.0.remove(place));
+                let mut requests = held.map_or_else(Vec::new, |held| held.requests);
+                requests.push(Request::Leave(id));
+                requests
             }
             request => {
                 let held = request.member().and_then(|id| self.0.iter_mut().find(|held| held.id == id));
-                let Some(held) = held else { return Some(request) };
+                let Some(held) = held else { return vec![request] };
                 held.requests.push(request);
-                None
+                Vec::new()
             }
         }
     }
