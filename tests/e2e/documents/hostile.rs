@@ -4,7 +4,6 @@ use harness::World;
 use wire::lib0::Lib0Write;
 use wire::yjs::TYPE_DEPTH_MAX;
 use yrs::Doc;
-use yrs::block::ClientID;
 
 use super::editor::Editor;
 
@@ -77,7 +76,7 @@ async fn bytes_after_an_update_end_the_connection_and_nothing_of_it_is_applied()
 async fn two_clients_with_one_id_do_not_disturb_others() {
     let world = World::start().await;
     let mut other = Editor::open(&world, "room").await;
-    let twin = || Doc::with_client_id(ClientID::new(9));
+    let twin = || Doc::with_client_id(9);
     let mut one = Editor::open_with(&world, "room", twin(), &serde_json::json!({})).await;
     let mut another = Editor::open_with(&world, "room", twin(), &serde_json::json!({})).await;
     one.insert("one").await;
