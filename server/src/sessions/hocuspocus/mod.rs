@@ -116,7 +116,7 @@ impl HocuspocusSession {
     /// Verifies a token, as a task: it may wait for a key.
     fn authenticate(&mut self, key: RoutingKey<'_>, token: &str) {
         let Some((name, address)) = self.named(key) else { return };
-        if let Some(claims) = self.of_handshake.clone().filter(|_| token.is_empty()) {
+        if let Some(claims) = self.claims_of_handshake().filter(|_| token.is_empty()) {
             self.documents.attach(Arc::clone(&name), address);
             return self.accept(&name, &claims);
         }
@@ -127,6 +127,11 @@ impl HocuspocusSession {
             Authentication { key: of, result: result.map(|it| it.claims) }
         });
         self.documents.begin(name, address, task);
+    }
+
+    /// What the token of the handshake states, while it is accepted.
+    fn claims_of_handshake(&self) -> Option<Arc<KeptClaims<RoomClaims>>> {
+        self.of_handshake.clone().filter(|claims| self.client.recheck(claims).is_ok())
     }
 
     /// What a key names, unless that is denied.
@@ -228,7 +233,7 @@ impl HocuspocusSession {
             return false;
         }
         let Some((name, address)) = self.named(key) else { return false };
-        match self.of_handshake.clone() {
+        match self.claims_of_handshake() {
             Some(claims) => {
                 self.documents.attach(Arc::clone(&name), address);
                 self.accept(&name, &claims);
