@@ -71,7 +71,8 @@ impl DocumentTask {
             self.document.report(Code::DocumentSizeExceeded, "it would be too large");
             return Some(DocumentCloseReason::TooLarge);
         }
-        if (self.unsaved.bytes() + bytes) as u64 > max_unsaved {
+        // Anything fits if nothing else waits: there would be no end of waiting for room.
+        if self.unsaved.bytes() > 0 && (self.unsaved.bytes() + bytes) as u64 > max_unsaved {
             self.document.report(Code::DocumentUnsavedLimitReached, "too much is not stored yet");
             // Not for good: it is the store that does not answer.
             return Some(DocumentCloseReason::RateLimited);
@@ -100,11 +101,14 @@ impl DocumentTask {
         member.acknowledge(change.acknowledges, applied);
     }
 
-    /// Refuses changes: Hocuspocus clients by an answer, the connections of others end.
+    /// Refuses changes. Hocuspocus clients are answered, or later asked again if it is not for good; the connections of others end.
     fn refuse(&mut self, changes: &[Change], reason: DocumentCloseReason) {
         for change in changes {
             let Some(member) = self.parked.members.get(&change.member) else { continue };
             match member.protocol {
+                MemberProtocol::Hocuspocus(_) if reason == DocumentCloseReason::RateLimited => {
+                    self.refused.insert(change.member);
+                }
                 MemberProtocol::Hocuspocus(_) => member.acknowledge(change.acknowledges, Acknowledgement::No),
                 MemberProtocol::YWebsocket { .. } => self.fail(vec![change.member], reason),
             }

@@ -9,6 +9,7 @@ use super::appends::Append;
 use super::compaction;
 use super::event::DocumentEvent;
 use super::mailbox::Saved;
+use super::member::MemberId;
 use super::task::{DocumentTask, REFUSED_INTERVAL};
 use super::unsaved::DelayedAnswer;
 use crate::telemetry::codes::Code;
@@ -41,6 +42,12 @@ impl DocumentTask {
                 self.retry_at = Some(Instant::now() + REFUSED_INTERVAL);
             }
         }
+    }
+
+    /// Those who are asked for what was not taken, now that something was saved.
+    pub(super) fn take_asked(&mut self) -> Vec<MemberId> {
+        let is_saving = self.unsaved.is_appending() || self.retry_at.is_some();
+        if is_saving { Vec::new() } else { self.refused.drain().collect() }
     }
 
     pub(super) fn answer_waiting(&self, waiting: DelayedAnswer) {

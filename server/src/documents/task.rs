@@ -3,7 +3,7 @@
 //! The task alone has the content. Without use the content leaves the memory, then the task ends; what is left waits in the mailbox
 //! for the next message.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub(super) struct DocumentTask {
     pub(super) unsaved: Unsaved,
     /// What members have who have asked for the rest while they read slowly.
     pub(super) deferred: HashMap<MemberId, Box<[u8]>>,
+    /// Members with changes that were not taken while too much is not saved. They are asked for them when some of it is.
+    pub(super) refused: HashSet<MemberId>,
     /// When an append is tried again that was refused.
     pub(super) retry_at: Option<Instant>,
     /// Connections that wait for their place in the room.
@@ -59,6 +61,7 @@ pub(super) async fn run(document: Arc<Document>, parked: Box<ParkedDocument>) {
         content: None,
         unsaved,
         deferred: HashMap::new(),
+        refused: HashSet::new(),
         retry_at: None,
         held: HeldMembers::default(),
         exchange: Exchange::default(),

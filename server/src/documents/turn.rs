@@ -49,7 +49,7 @@ impl DocumentTask {
             self.note_saved(saved);
         }
         self.note(batch.notices);
-        let (mut turn, mut states) = (Turn::default(), Vec::new());
+        let (mut turn, mut states) = (Turn { asked: self.take_asked(), ..Turn::default() }, Vec::new());
         for request in batch.requests {
             self.sort(request, &mut turn, &mut states);
         }

@@ -20,7 +20,7 @@ before(async () => {
     REALTIME__DOCUMENTS__MAX_UPDATE_BYTES: '64KiB',
   })
 })
-after(() => Promise.all([small.close(), narrow.close()]))
+after(() => Promise.all([small, narrow].map((server) => server.close())))
 
 const token = (server) => server.token({ sub: 'ann', role: undefined })
 
@@ -66,6 +66,23 @@ each([...Y_WEBSOCKET, Y_SWEET], 'a document that is overloaded heals', async (t,
   assert.equal(ann.closings[0], 4529)
   ann.insert('y')
   await bob.until(ann.text)
+})
+
+each(HOCUSPOCUS, 'a document of which too much is not stored yet heals', async (t, provider, name) => {
+  const own = await Server.start({ REALTIME__DOCUMENTS__MAX_UNSAVED_BYTES: '64KiB' })
+  t.after(() => own.close())
+  const [ann, bob] = [await provider.open(t, own, name, token(own)), await HOCUSPOCUS[2].open(t, own, name, token(own))]
+  await Promise.all([ann.saved(), bob.saved()])
+  const isRefused = async () => (await (await fetch(`${own.url}/metrics`)).text()).includes('"DocumentUnsavedLimitReached"')
+  while (!(await isRefused())) {
+    for (let n = 0; n < 20; n++) {
+      ann.insert('x'.repeat(20_000))
+      await new Promise(setImmediate)
+    }
+    await bob.untilLength(ann.text.length)
+    await ann.saved()
+  }
+  assert.deepEqual(ann.closings, [])
 })
 
 each(Y_WEBSOCKET, 'what is too large is refused for good', async (t, provider, name) => {
