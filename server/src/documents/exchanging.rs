@@ -4,6 +4,8 @@
 //! with that node, and a node that may have missed something reads the store again, which has it. The awareness is not stored: a
 //! node asks the others for it when a document opens, and when it may have missed something.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hub::NodeId;
 use tokio::time::Instant;
@@ -24,6 +26,9 @@ use crate::close_reason::DocumentCloseReason;
 /// Updates beyond this size are not published: the others read them from the store. A bus may end the connection of a subscriber for
 /// which too much waits.
 const UPDATE_BYTES_MAX: usize = 256 * 1024;
+
+/// When others are notified of what did not fit into the queue to them.
+const NOTIFY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl DocumentTask {
     /// The first member on this node has come.
@@ -86,7 +91,7 @@ impl DocumentTask {
             DocumentMessage::Update { row, update }
         };
         if !self.relay(&message) {
-            self.exchange.notify_at = Some(Instant::now() + REFUSED_INTERVAL);
+            self.exchange.notify_at = Some(Instant::now() + NOTIFY_INTERVAL);
         }
     }
 
@@ -151,7 +156,7 @@ impl DocumentTask {
         }
         if self.exchange.notify_at.is_some_and(|at| now >= at) {
             let is_sent = self.relay(&DocumentMessage::Stored);
-            self.exchange.notify_at = (!is_sent).then(|| now + REFUSED_INTERVAL);
+            self.exchange.notify_at = (!is_sent).then(|| now + NOTIFY_INTERVAL);
         }
         if self.exchange.read_at.is_some_and(|at| now >= at) {
             let read = self.read_again().await;
