@@ -122,7 +122,10 @@ impl DocumentContent {
         let mut transaction = doc.transact_mut();
         let applied = caught(|| self.apply_within(&mut transaction, &updates, waiting_max));
         // Dropped after the unwinding, not by it: a second panic would end the process.
-        let committed = caught(|| Ok(drop(transaction)));
+        let committed = caught(|| {
+            drop(transaction);
+            Ok(())
+        });
         let applied = applied?;
         committed?;
         if let Applied::Update(update) = &applied {
