@@ -197,7 +197,7 @@ fn a_misspelt_key_is_reported_with_a_suggestion() {
         (
             "[banana]\nsplit = 1",
             ("", ""),
-            "config.toml:1:2: banana: unknown key\n    help: the sections are admin, auth, broadcast, bus, changes, database, limits, \
+            "config.toml:1:2: banana: unknown key\n    help: the sections are admin, auth, broadcast, bus, changes, database, documents, limits, \
              outbox, presence, regions, seed, server, store, telemetry, tenants",
         ),
         (
