@@ -95,7 +95,7 @@ async fn two_clients_with_one_id_do_not_disturb_others() {
 async fn a_large_update_and_many_small_ones_reach_the_others() {
     let world = World::start().await;
     let (mut one, mut other) = (Editor::open(&world, "room").await, Editor::open(&world, "room").await);
-    let large = "x".repeat(5_000_000);
+    let large = "x".repeat(4_900_000);
     let update = one.inserted(&large);
     one.send_bytes(&message(&update)).await;
     one.confirmed().await;
