@@ -20,7 +20,7 @@ use yrs::{
 
 use self::memory::DocumentMemory;
 use self::nesting::Nesting;
-use self::waiting::{Waiting, has_pending};
+use self::waiting::{PendingSize, has_pending};
 
 /// A document in memory.
 pub(super) struct DocumentContent {
@@ -30,7 +30,7 @@ pub(super) struct DocumentContent {
     /// Its size when it was encoded last, and how many bytes it was made of then.
     measured: (usize, usize),
     nesting: Nesting,
-    waiting: Waiting,
+    waiting: PendingSize,
     memory: DocumentMemory,
     left_out: usize,
 }
@@ -71,7 +71,7 @@ impl DocumentContent {
             bytes: 0,
             measured: (0, 0),
             nesting: Nesting::default(),
-            waiting: Waiting::default(),
+            waiting: PendingSize::default(),
             memory: DocumentMemory::default(),
             left_out: 0,
         }

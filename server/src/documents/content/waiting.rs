@@ -8,13 +8,13 @@ use super::Inapplicable;
 
 /// The bytes of what waits.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Waiting {
+pub(super) struct PendingSize {
     measured: usize,
     /// Bytes of the updates since, which may wait or not.
     added: usize,
 }
 
-impl Waiting {
+impl PendingSize {
     /// Updates of that many bytes are going to be applied. To measure takes as long as to encode what waits, so that is done once for
     /// each sixteenth of `max` that was added.
     pub(super) fn before(&mut self, bytes: usize, max: usize, transaction: &impl ReadTxn) {

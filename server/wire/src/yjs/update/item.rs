@@ -30,13 +30,13 @@ pub(super) struct Id {
 /// An item that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Item {
-    pub(super) place: Place,
+    pub(super) place: Position,
     pub(super) content: ItemContent,
 }
 
 /// Where an item was inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Position {
     /// In a shared type of the document that has a name.
     Named,
     /// In the shared type that an item contains.
@@ -52,17 +52,17 @@ pub(super) fn read(reader: &mut Lib0Reader<'_>, info: u8, id: Id) -> Result<Item
     Ok(Item { place, content })
 }
 
-fn place(reader: &mut Lib0Reader<'_>, info: u8, id: Id) -> Result<Place, YjsError> {
+fn place(reader: &mut Lib0Reader<'_>, info: u8, id: Id) -> Result<Position, YjsError> {
     let origin = (info & HAS_ORIGIN != 0).then(|| reference(reader, id)).transpose()?;
     let right_origin = (info & HAS_RIGHT_ORIGIN != 0).then(|| reference(reader, id)).transpose()?;
     if origin.is_some() || right_origin.is_some() {
-        return Ok(Place::Beside(origin, right_origin));
+        return Ok(Position::Beside(origin, right_origin));
     }
     let place = match reader.var_uint()? {
-        ITEM => Place::Within(reference(reader, id)?),
+        ITEM => Position::Within(reference(reader, id)?),
         NAME => {
             reader.var_string()?;
-            Place::Named
+            Position::Named
         }
         _ => return Err(YjsError::Parent),
     };

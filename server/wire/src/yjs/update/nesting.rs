@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::DocumentUpdate;
 use super::content::ContentKind;
-use super::item::{Id, Item, Place};
+use super::item::{Id, Item, Position};
 use super::sections::{Struct, StructKind};
 
 /// How many shared types of a document may be within each other. Lists within lists have some ten; 250 take 100 KB of a stack
@@ -58,7 +58,7 @@ struct Nodes {
 struct Node {
     id: Id,
     length: u32,
-    place: Place,
+    place: Position,
     is_type: bool,
     visit: Visit,
     /// How many types it is in.
@@ -79,7 +79,7 @@ impl Node {
         let (place, is_type) = match read.kind {
             StructKind::Skipped => return None,
             // What is within it is collected, too.
-            StructKind::Collected => (Place::Named, false),
+            StructKind::Collected => (Position::Named, false),
             StructKind::Item(Item { place, content }) => (place, content.kind == ContentKind::SharedType),
         };
         (read.length > 0).then_some(Self {
@@ -137,7 +137,7 @@ impl Nodes {
                     path.extend(others.iter().filter(|&&other| self.all[other].visit == Visit::New));
                 }
                 Visit::Begun => {
-                    let level = u32::from(matches!(node.place, Place::Within(_)));
+                    let level = u32::from(matches!(node.place, Position::Within(_)));
                     let depths = others.iter().map(|&other| self.all[other].depth + level);
                     self.all[index].depth = depths.max().unwrap_or(0);
                     self.all[index].visit = Visit::Done;
@@ -149,11 +149,11 @@ impl Nodes {
     }
 
     /// Adds the nodes that one at `place` refers to.
-    fn find_others(&self, place: Place, others: &mut Vec<usize>) {
+    fn find_others(&self, place: Position, others: &mut Vec<usize>) {
         let ids = match place {
-            Place::Named => [None, None],
-            Place::Within(id) => [Some(id), None],
-            Place::Beside(left, right) => [left, right],
+            Position::Named => [None, None],
+            Position::Within(id) => [Some(id), None],
+            Position::Beside(left, right) => [left, right],
         };
         for id in ids.into_iter().flatten() {
             match self.find(&self.state, id) {
