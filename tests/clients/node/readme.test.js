@@ -82,6 +82,41 @@ test('the program for supabase-js receives what curl sends', async (t) => {
   assert.fail(`the program ended: ${printed}`)
 })
 
+/** Waits until a program has printed this. */
+async function printed({ child }, text) {
+  let all = ''
+  for await (const part of child.stdout) {
+    all += part
+    if (all.includes(text)) return
+  }
+  assert.fail(`the program ended: ${all}`)
+}
+
+test('the programs for documents edit one document, which the token of the example reads', async (t) => {
+  const server = await Server.start()
+  t.after(() => server.close())
+  const [, ...documents] = blocks('js')
+  const [yWebsocket, hocuspocus] = documents.slice(0, 2).map((program) =>
+    program
+      .replace("'y-websocket'", "'y-websocket-3.1'")
+      .replace("'@hocuspocus/provider'", "'hocuspocus-4.8'")
+      .replace('localhost:8080', new URL(server.url).host),
+  )
+  const token = server.token()
+  await printed(await runClient(t, server, yWebsocket, token), 'Hello. ')
+
+  const [claims] = blocks('json')
+  const reads = `${hocuspocus}
+provider.on('authenticated', ({ scope }) => console.log(scope))
+provider.on('synced', () => console.log(provider.document.getText('notes').toString()))`
+  const reader = server.token({ role: undefined, ...JSON.parse(claims) })
+  await printed(await runClient(t, server, reads, reader), 'readonly\nHello. ')
+
+  const writes = `${hocuspocus}
+provider.document.getText('notes').insert(0, 'And. ')`
+  await printed(await runClient(t, server, writes, token), 'saved')
+})
+
 /** An empty PostgreSQL, prepared by the commands of «Your Postgres», and the variables for a server with it. */
 async function preparedPostgres(t) {
   const [postgres, secrets] = [await Postgres.start(), await folder(t)]
@@ -105,7 +140,7 @@ test('from an empty database to private rooms and messages from SQL', async (t) 
   postgres.sql(policies, 'app')
   const server = await Server.start(variables)
   t.after(() => server.close())
-  const [, program] = blocks('js')
+  const [, , , program] = blocks('js')
   const [ann, bob] = ['ann', 'bob'].map((sub) => server.token({ sub }))
   const { child } = await runClient(t, server, program, ann)
   let printed = ''
@@ -134,7 +169,7 @@ test('from an empty database to changes of tables', async (t) => {
   postgres.sql(tables, 'app')
   const server = await Server.start(variables)
   t.after(() => server.close())
-  const [, , program] = blocks('js')
+  const [, , , , program] = blocks('js')
   const { child } = await runClient(t, server, program, server.token({ sub: 'ann' }))
   let printed = ''
   let written = false
