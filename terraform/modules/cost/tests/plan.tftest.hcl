@@ -28,9 +28,9 @@ run "small_without_clients" {
     condition     = abs(output.parts.nat - 65.88) <= 0.01 && abs(output.parts.addresses - 14.60) <= 0.01
     error_message = "NAT and addresses are ${output.parts.nat} and ${output.parts.addresses}."
   }
-  # 118 x 0.30, 67 x 0.10, 3, 87,600 requests x 0.01 / 1,000, 2 GB x 0.50
+  # 120 x 0.30, 69 x 0.10, 3, 87,600 requests x 0.01 / 1,000, 2 GB x 0.50
   assert {
-    condition     = abs(output.parts.monitoring - 46.98) <= 0.01
+    condition     = abs(output.parts.monitoring - 47.78) <= 0.01
     error_message = "Monitoring is ${output.parts.monitoring}."
   }
   # 6 x 0.40, a key, 2 x 2,628,000 s / 30 s x 0.05 / 10,000
