@@ -33,13 +33,15 @@ pub enum DocumentCloseReason {
     RateLimited,
     /// The document cannot be served at the moment.
     Failed,
+    /// What is stored of the document cannot be read.
+    Damaged,
 }
 
 impl DocumentCloseReason {
     /// The close code.
     pub const fn code(self) -> u16 {
         match self {
-            Self::Failed => 1011,
+            Self::Failed | Self::Damaged => 1011,
             Self::Invalid => 4400,
             Self::Unauthorized => 4401,
             Self::Forbidden => 4403,
@@ -65,7 +67,13 @@ impl DocumentCloseReason {
             Self::ReadsTooSlowly => "reading too slowly",
             Self::RateLimited => "sending too much",
             Self::Failed => "document cannot be served now",
+            Self::Damaged => "document cannot be read",
         }
+    }
+
+    /// Whether the same client may succeed when it connects again, without anything else being done.
+    pub const fn passes(self) -> bool {
+        matches!(self, Self::ReadsTooSlowly | Self::RateLimited | Self::Failed)
     }
 
     /// It with a text of one's own, of which what a close frame can carry is sent.

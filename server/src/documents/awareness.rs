@@ -11,12 +11,15 @@
 //! Each node has such a table, and sends the others what has changed of the states of its own connections. What a node shows that is
 //! gone each other one removes by itself.
 
+mod of_nodes;
+mod table;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hub::NodeId;
 
+use self::table::{AwarenessTable, KnownState, Owner};
 use super::MemberId;
 
 /// A state that is not renewed for so long is removed, as Yjs does it. Clients renew theirs every 15 s.
@@ -25,26 +28,8 @@ pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(30);
 /// How long the clock of a removed state is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// The state of one client, or that it was removed.
-#[derive(Debug)]
-struct Entry {
-    clock: u32,
-    /// JSON; `None` once it is removed.
-    state: Option<Bytes>,
-    /// Who has sent it.
-    owner: Owner,
-    /// When it was renewed, or removed.
-    at: Instant,
-}
-
-/// Who has sent a state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    /// A connection to this node.
-    Member(MemberId),
-    /// A connection to another node.
-    Node(NodeId),
-}
+/// The highest clock that a client may send. Clients count by one, and a server has to be able to raise what one has sent.
+const CLOCK_MAX: u32 = i32::MAX as u32;
 
 /// A state as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +54,7 @@ pub(super) struct AwarenessLimits {
 /// The states of all clients of a document.
 #[derive(Debug, Default)]
 pub(super) struct Awareness {
-    entries: HashMap<u64, Entry>,
+    table: AwarenessTable,
     /// The client id of each connection: that of the first state that it sent alone.
     own: HashMap<MemberId, u64>,
 }
@@ -79,17 +64,8 @@ pub(super) struct Awareness {
 pub(super) struct ReceivedStates {
     /// What has changed, to be sent to all.
     pub(super) changed: Vec<SentState>,
-    /// How many were refused, because they are too large or too many.
+    /// How many were refused, because they, or their clocks, are too large, or too many.
     pub(super) refused: usize,
-}
-
-/// What became of states of another node.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct ReceivedOfNode {
-    /// What has changed, to be sent to the members on this node.
-    pub(super) changed: Vec<SentState>,
-    /// What the other node has removed although its client is connected to this one by now: to be sent to all.
-    pub(super) kept: Vec<SentState>,
 }
 
 impl Awareness {
@@ -124,8 +100,11 @@ impl Awareness {
         limits: &AwarenessLimits,
         now: Instant,
     ) -> Result<Option<SentState>, TooMuch> {
+        if sent.clock > CLOCK_MAX {
+            return Err(TooMuch);
+        }
         let is_own = self.own.get(&member) == Some(&sent.client);
-        let known = self.entries.get(&sent.client);
+        let known = self.table.get(sent.client);
         if !is_own && known.is_some_and(|known| self.belongs_to_other(known, &sent, member)) {
             return Ok(None);
         }
@@ -134,7 +113,7 @@ impl Awareness {
             Some(known) if is_own && sent.state.is_some() && known.is_of_another(member) => {
                 SentState { clock: sent.clock.max(known.clock.saturating_add(1)), ..sent }
             }
-            Some(known) if !is_newer(known, &sent) => return Ok(None),
+            Some(known) if !known.is_older_than(&sent) => return Ok(None),
             Some(_) => sent,
             None if sent.state.is_none() => return Ok(None),
             None => {
@@ -146,149 +125,56 @@ impl Awareness {
             return Err(TooMuch);
         }
         let owner = Owner::Member(member);
-        let entry = Entry { clock: sent.clock, state: sent.state.clone(), owner, at: now };
-        self.entries.insert(sent.client, entry);
+        let entry = KnownState { clock: sent.clock, state: sent.state.clone(), owner, at: now };
+        self.table.put(sent.client, entry);
         Ok(Some(sent))
     }
 
     /// Whether what is shown is the own state of another connection: then this is an echo, or an attempt to speak for it.
-    fn belongs_to_other(&self, known: &Entry, sent: &SentState, member: MemberId) -> bool {
+    fn belongs_to_other(&self, known: &KnownState, sent: &SentState, member: MemberId) -> bool {
         known.state.is_some() && known.owner != Owner::Member(member) && self.is_own(known, sent.client)
     }
 
     /// Whether it is the own state of a connection to this node.
-    fn is_own(&self, known: &Entry, client: u64) -> bool {
+    fn is_own(&self, known: &KnownState, client: u64) -> bool {
         matches!(known.owner, Owner::Member(member) if self.own.get(&member) == Some(&client))
     }
 
     fn check_count(&self, member: MemberId, limits: &AwarenessLimits) -> Result<(), TooMuch> {
         let of_member = || {
-            let states = self.entries.values().filter(|entry| entry.state.is_some());
+            let states = self.table.values().filter(|entry| entry.state.is_some());
             states.filter(|entry| entry.owner == Owner::Member(member)).count()
         };
-        let is_full = self.entries.len() >= limits.clients || of_member() >= limits.clients_per_member;
+        let is_full = self.table.len() >= limits.clients || of_member() >= limits.clients_per_member;
         if is_full { Err(TooMuch) } else { Ok(()) }
     }
 
     /// Removes what a connection shows that has ended. Returns what all are sent.
     pub(super) fn remove_member(&mut self, member: MemberId, now: Instant) -> Vec<SentState> {
         self.own.remove(&member);
-        self.remove(now, |entry| entry.owner == Owner::Member(member))
-    }
-
-    /// Applies states that another node has sent.
-    pub(super) fn receive_of_node(
-        &mut self,
-        node: NodeId,
-        states: Vec<SentState>,
-        limits: &AwarenessLimits,
-        now: Instant,
-    ) -> ReceivedOfNode {
-        let mut received = ReceivedOfNode::default();
-        for sent in states {
-            let known = self.entries.get(&sent.client);
-            let is_known = match known {
-                Some(known) if known.state.is_some() && self.is_own(known, sent.client) => {
-                    if sent.state.is_none() && sent.clock >= known.clock {
-                        let (state, clock) = (known.state.clone(), sent.clock.saturating_add(1));
-                        received.kept.push(SentState { client: sent.client, clock, state });
-                    }
-                    true
-                }
-                Some(known) => !is_newer(known, &sent),
-                // The other node has checked its size.
-                None => sent.state.is_none() || self.entries.len() >= limits.clients,
-            };
-            if !is_known {
-                let owner = Owner::Node(node);
-                let entry = Entry { clock: sent.clock, state: sent.state.clone(), owner, at: now };
-                self.entries.insert(sent.client, entry);
-                received.changed.push(sent);
-            }
-        }
-        for kept in &received.kept {
-            self.entries.entry(kept.client).and_modify(|entry| entry.clock = kept.clock);
-        }
-        received
-    }
-
-    /// Removes what a node shows that is gone. Returns what the members on this node are sent.
-    pub(super) fn remove_node(&mut self, node: NodeId, now: Instant) -> Vec<SentState> {
-        self.remove(now, |entry| entry.owner == Owner::Node(node))
-    }
-
-    /// Raises the clocks of what the members on this node show: others have removed it. Returns what all are sent.
-    pub(super) fn renew_own(&mut self, now: Instant) -> Vec<SentState> {
-        let own = self.entries.values_mut().filter(|entry| entry.is_shown_here());
-        own.for_each(|entry| (entry.clock, entry.at) = (entry.clock.saturating_add(1), now));
-        self.own_states()
-    }
-
-    /// What the members on this node show.
-    pub(super) fn own_states(&self) -> Vec<SentState> {
-        self.states_of(Entry::is_shown_here)
+        self.table.remove(now, |entry| entry.owner == Owner::Member(member))
     }
 
     /// Removes what was not renewed. Returns what all are sent.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<SentState> {
-        self.entries
-            .retain(|_, entry| entry.state.is_some() || now.saturating_duration_since(entry.at) < REMEMBERED);
-        self.remove(now, |entry| now.saturating_duration_since(entry.at) >= TIME_TO_LIVE)
-    }
-
-    fn remove(&mut self, now: Instant, which: impl Fn(&Entry) -> bool) -> Vec<SentState> {
-        let mut removed = Vec::new();
-        for (client, entry) in &mut self.entries {
-            if entry.state.is_some() && which(entry) {
-                // That a node shows it again is known by a higher clock.
-                let raised = u32::from(matches!(entry.owner, Owner::Member(_)));
-                let clock = entry.clock.saturating_add(raised);
-                *entry = Entry { clock, state: None, owner: entry.owner, at: now };
-                removed.push(SentState { client: *client, clock: entry.clock, state: None });
-            }
-        }
-        removed
+        let is_old = |entry: &KnownState| now.saturating_duration_since(entry.at) >= REMEMBERED;
+        self.table.forget(|entry| entry.state.is_none() && is_old(entry));
+        self.table.remove(now, |entry| now.saturating_duration_since(entry.at) >= TIME_TO_LIVE)
     }
 
     /// Everything that is shown.
     pub(super) fn states(&self) -> Vec<SentState> {
-        self.states_of(|entry| entry.state.is_some())
+        self.table.states_of(|_entry| true)
     }
 
-    fn states_of(&self, which: impl Fn(&Entry) -> bool) -> Vec<SentState> {
-        let shown = self.entries.iter().filter(|(_, entry)| which(entry));
-        shown
-            .map(|(client, entry)| SentState {
-                client: *client,
-                clock: entry.clock,
-                state: entry.state.clone(),
-            })
-            .collect()
+    /// The memory that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.table.bytes()
     }
 
     /// Whether there is nothing that time could change.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-}
-
-impl Entry {
-    /// Whether it was removed, or sent by another connection.
-    fn is_of_another(&self, member: MemberId) -> bool {
-        self.state.is_none() || self.owner != Owner::Member(member)
-    }
-
-    fn is_shown_here(&self) -> bool {
-        self.state.is_some() && matches!(self.owner, Owner::Member(_))
-    }
-}
-
-/// Whether `sent` is newer than what is known. As in Yjs, a removal is so with an equal clock too.
-fn is_newer(known: &Entry, sent: &SentState) -> bool {
-    match (&known.state, &sent.state) {
-        (_, Some(_)) => sent.clock > known.clock,
-        (Some(_), None) => sent.clock >= known.clock,
-        (None, None) => false,
+        self.table.len() == 0
     }
 }
 

@@ -1,14 +1,15 @@
 //! Replaces the log of a document by its state. Done beside the task of the document, from what is stored: so any node may do it,
 //! and nothing that only this one has in memory can be lost by it.
 
-use std::sync::atomic::Ordering;
+use std::future::ready;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
+use hub::MemoryKind;
 
 use super::content::Inapplicable;
 use super::document::Document;
-use super::loading::content_of;
+use super::loading::{LoadError, MEMORY_FACTOR, bytes_of, content_of};
 use crate::store::{MergeDocument, MergeRefused};
 use crate::telemetry::codes::Code;
 
@@ -21,7 +22,7 @@ pub(super) fn compact_if_long(document: &Arc<Document>) {
 
 /// Compacts a log, unless it is empty or that is being done.
 pub(super) fn compact(document: &Arc<Document>) {
-    if document.log.is_empty() || document.log.is_compacting.swap(true, Ordering::Relaxed) {
+    if !document.log.begin_compaction() {
         return;
     }
     let document = Arc::clone(document);
@@ -32,7 +33,14 @@ pub(super) fn compact(document: &Arc<Document>) {
         let (offload, party) = (Arc::clone(&documents.node.offload), document.tenant.memory.party());
         let before = Arc::new(OnceLock::new());
         let merged_from = Arc::clone(&before);
+        let memory = Arc::clone(&document.tenant.memory);
         let merge: MergeDocument = Box::new(move |stored| {
+            let bytes = bytes_of(&stored) * MEMORY_FACTOR;
+            let Some(charge) = memory.try_charge(MemoryKind::Documents, bytes) else {
+                memory.count_refusal(MemoryKind::Documents);
+                let refused = MergeRefused(LoadError::OutOfMemory.to_string());
+                return ready(Err(refused)).boxed();
+            };
             merged_from.get_or_init(|| stored.version());
             let merged = move || {
                 let content = content_of(&stored, &[]).map_err(|error| MergeRefused(error.to_string()))?;
@@ -43,9 +51,15 @@ pub(super) fn compact(document: &Arc<Document>) {
                     Ok(content.encoded())
                 }
             };
-            async move { offload.run_beside(party, merged).await }.boxed()
+            async move {
+                let _charge = charge;
+                offload.run_beside(party, merged).await
+            }
+            .boxed()
         });
-        match documents.store.compact(&document.name, merge).await {
+        let result = documents.store.compact(&document.name, merge).await;
+        document.log.end_compaction(result.is_err());
+        match result {
             Ok(compacted) => {
                 documents.node.metrics.documents.compactions.increment(1);
                 let compacted = before.get().zip(compacted.as_ref());
@@ -56,6 +70,5 @@ pub(super) fn compact(document: &Arc<Document>) {
                 document.report(Code::UnableToCompactDocument, &error);
             }
         }
-        document.log.is_compacting.store(false, Ordering::Relaxed);
     });
 }

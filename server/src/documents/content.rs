@@ -6,6 +6,7 @@
 
 mod memory;
 mod nesting;
+mod size;
 mod waiting;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,8 +19,9 @@ use yrs::{
     Doc, IdSet, OffsetKind, Options, ReadTxn, StateVector, Transact, TransactionMut, Update, merge_updates_v1,
 };
 
-use self::memory::DocumentMemory;
+use self::memory::{DocumentMemory, memory_of};
 use self::nesting::Nesting;
+use self::size::MeasuredSize;
 use self::waiting::{PendingSize, has_pending};
 
 /// A document in memory.
@@ -27,8 +29,7 @@ pub(super) struct DocumentContent {
     doc: Doc,
     /// The bytes of what it was made of, a measure of the memory it takes.
     bytes: usize,
-    /// Its size when it was encoded last, and how many bytes it was made of then.
-    measured: (usize, usize),
+    size: MeasuredSize,
     nesting: Nesting,
     waiting: PendingSize,
     memory: DocumentMemory,
@@ -56,6 +57,18 @@ pub(super) enum Inapplicable {
     /// Too much would wait for updates that have not come.
     #[error("too much waits for other updates")]
     Waiting,
+    /// The tenant has no memory for it. It was not begun.
+    #[error("there is no memory for it")]
+    OutOfMemory,
+}
+
+/// What it takes to apply updates, about.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ApplyCost {
+    /// Bytes that are read.
+    pub(super) bytes: usize,
+    /// Bytes of memory that the document takes more.
+    pub(super) memory: usize,
 }
 
 impl DocumentContent {
@@ -69,7 +82,7 @@ impl DocumentContent {
         Self {
             doc: Doc::with_options(options),
             bytes: 0,
-            measured: (0, 0),
+            size: MeasuredSize::default(),
             nesting: Nesting::default(),
             waiting: PendingSize::default(),
             memory: DocumentMemory::default(),
@@ -150,6 +163,9 @@ impl DocumentContent {
             transaction.apply_update(update).map_err(|_inapplicable| Inapplicable::Contradictory)?;
             self.nesting = nesting.after(transaction);
             self.memory.add(&walked);
+            if walked.deleted_ranges() > 0 {
+                self.size.note_deletion();
+            }
         }
         self.waiting.after(bytes, waiting_max, transaction)?;
         let waits = has_pending(transaction);
@@ -164,14 +180,25 @@ impl DocumentContent {
         })
     }
 
-    /// The bytes that are read to apply `updates`, about: those of the document too, if it is to be measured, or shared types may be
-    /// nested too deeply.
-    pub(super) fn bytes_to_apply<'a>(&self, updates: impl Iterator<Item = &'a [u8]> + Clone) -> usize {
-        let bytes = updates.clone().map(<[u8]>::len).sum();
-        let decoded = updates.filter_map(|update| DocumentUpdate::decode(update).ok());
-        let types = decoded.map(|update| update.shared_types()).sum();
-        let is_read = self.memory.is_uncertain() || !self.nesting.allows(types);
-        if is_read { bytes + self.bytes } else { bytes }
+    /// What it takes to apply `updates`. The document is read too, if it is to be measured, or shared types may be nested too deeply.
+    pub(super) fn cost_to_apply<'a>(&self, updates: impl Iterator<Item = &'a [u8]>) -> ApplyCost {
+        let (mut cost, mut types) = (ApplyCost::default(), 0);
+        for update in updates {
+            cost.bytes += update.len();
+            if let Ok(update) = DocumentUpdate::decode(update) {
+                cost.memory += memory_of(&update);
+                types += update.shared_types();
+            }
+        }
+        if self.memory.is_uncertain() || !self.nesting.allows(types) {
+            cost.bytes += self.bytes;
+        }
+        cost
+    }
+
+    /// The bytes of what it was made of.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The memory that it takes, about.
@@ -237,17 +264,12 @@ impl DocumentContent {
         self.doc.transact().encode_state_as_update_v1(&StateVector::default())
     }
 
-    /// Its size, exactly only if it may be near `max` with `more` bytes: to measure it takes as long as to encode it, so that is done once
-    /// for each sixteenth of `max` that was added.
-    pub(super) fn size_if_near(&mut self, max: u64, more: usize) -> usize {
-        let (size, at) = self.measured;
-        let estimated = size + (self.bytes - at);
-        if (estimated + more) as u64 <= max || ((self.bytes - at) as u64) < max / 16 {
-            return estimated;
+    /// Its size, exactly only if it may be near `max` with `more` bytes.
+    pub(super) fn size_if_near(&mut self, max: usize, more: usize) -> usize {
+        if self.size.is_to_be_measured(self.bytes, max, more) {
+            self.size = MeasuredSize::now(self.encoded().len(), self.bytes);
         }
-        let size = self.encoded().len();
-        self.measured = (size, self.bytes);
-        size
+        self.size.estimated(self.bytes)
     }
 }
 

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hub::{Group, MemoryKind, NodeId, RoomKey};
 use parking_lot::Mutex;
 
-use super::Documents;
 use super::keys::RoutingKeys;
 use super::log::Log;
 use super::mailbox::{
@@ -16,6 +15,7 @@ use super::mailbox::{
 };
 use super::member::{DocumentMember, MemberId};
 use super::parked::ParkedDocument;
+use super::{DocumentLimits, Documents};
 use crate::auth::DocumentAccess;
 use crate::store::DocumentName;
 use crate::telemetry::codes::{Code, Scope};
@@ -60,6 +60,11 @@ impl Document {
             log: Log::default(),
             mailbox: Mutex::new(Mailbox::new()),
         })
+    }
+
+    /// How large it and what is sent for it may be.
+    pub(super) fn limits(&self) -> DocumentLimits {
+        DocumentLimits::of(&self.documents.node, &self.tenant)
     }
 
     /// Reports an operational code that concerns it.
@@ -165,6 +170,11 @@ impl Document {
     /// Ends its task until something is put in. Returns what was to be kept if something waits by now.
     pub(super) fn park(&self, parked: Box<ParkedDocument>) -> Result<(), Box<ParkedDocument>> {
         self.mailbox.lock().park(parked)
+    }
+
+    /// Ends it for good, because its task has failed. Returns what waits.
+    pub(super) fn abandon(&self) -> Vec<Request> {
+        self.mailbox.lock().abandon()
     }
 
     /// Ends it for good, if nothing waits.

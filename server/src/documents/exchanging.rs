@@ -33,7 +33,7 @@ const NOTIFY_INTERVAL: Duration = Duration::from_secs(1);
 impl DocumentTask {
     /// The first member on this node has come.
     pub(super) fn note_opened(&mut self) {
-        if self.document.documents.has_peers() {
+        if self.document.documents.are_shared() {
             self.relay(&DocumentMessage::Question);
             // While there was no member, nothing of the others came.
             if self.content.is_some() {
@@ -98,8 +98,9 @@ impl DocumentTask {
     /// Publishes a message to the other nodes. Returns whether it is on its way; while they cannot be reached it need not be, because they
     /// look for what they lack when they are again.
     pub(super) fn relay(&self, message: &DocumentMessage<'_>) -> bool {
-        let hub = &self.document.documents.node.hub;
-        if !hub.has_relay() {
+        let documents = &self.document.documents;
+        let hub = &documents.node.hub;
+        if !hub.has_relay() || !documents.are_shared() {
             return true;
         }
         message.encode().is_some_and(|frame| hub.publish_elsewhere(&self.document.room, &frame))
@@ -117,32 +118,27 @@ impl DocumentTask {
         }
         self.document.log.add(valid.iter().map(|(row, update)| (*row, update.len())));
         let updates: Vec<Bytes> = valid.into_iter().map(|(_, update)| update).collect();
-        let Some(loaded) = self.content.take() else {
-            return updates.iter().for_each(|update| self.publish(DocumentEvent::Update(update), None));
+        let kept = updates.clone();
+        let apply = move |mut loaded: LoadedContent| {
+            let applied = loaded.content.apply(updates.iter().map(|update| &**update), usize::MAX).ok();
+            loaded.recharge();
+            (applied.is_some().then_some(loaded), applied)
         };
-        let bytes = loaded.content.bytes_to_apply(updates.iter().map(|update| &**update));
-        let (offload, party) = (&self.document.documents.node.offload, self.document.tenant.memory.party());
-        let work = move || {
-            let mut loaded = loaded;
-            let applied = loaded.content.apply(updates.iter().map(|update| &**update), usize::MAX);
-            (loaded, applied, updates)
-        };
-        let (loaded, applied, updates) = offload.run(party, bytes, work).await;
-        match applied {
-            Ok(applied) => self.publish_applied(loaded, applied),
-            // The content is loaded again when it is needed.
-            Err(_inapplicable) => {
-                updates.iter().for_each(|update| self.publish(DocumentEvent::Update(update), None));
-            }
+        let bytes = self
+            .content
+            .as_ref()
+            .map_or(0, |loaded| loaded.content.cost_to_apply(kept.iter().map(|update| &**update)).bytes);
+        match self.with_content(bytes, apply).await.flatten() {
+            Some(applied) => self.publish_applied(&applied),
+            // Without content in memory. It is loaded again when it is needed.
+            None => kept.iter().for_each(|update| self.publish(DocumentEvent::Update(update), None)),
         }
     }
 
-    /// Puts content back, and sends its members what is new in it.
-    fn publish_applied(&mut self, mut loaded: LoadedContent, applied: Applied) {
-        loaded.recharge();
-        self.content = Some(loaded);
+    /// Sends the members what is new in updates that were applied.
+    fn publish_applied(&mut self, applied: &Applied) {
         if let Applied::Update(update) = applied {
-            self.publish(DocumentEvent::Update(&update), None);
+            self.publish(DocumentEvent::Update(update), None);
         }
     }
 
@@ -171,19 +167,15 @@ impl DocumentTask {
             return if self.parked.members.is_empty() { Ok(()) } else { self.load().await };
         }
         let stored = loading::read(&self.document).await.map_err(|error| self.note_unread(&error))?;
-        let Some(loaded) = self.content.take() else { return Ok(()) };
-        let log = LogContent::of(&stored);
-        let bytes = bytes_of(&stored);
-        let (offload, party) = (&self.document.documents.node.offload, self.document.tenant.memory.party());
-        let work = move || {
-            let mut loaded = loaded;
+        let (log, bytes) = (LogContent::of(&stored), bytes_of(&stored));
+        let apply = move |mut loaded: LoadedContent| {
             let applied = loaded.content.apply(updates_of(&stored), usize::MAX).ok();
-            (loaded, applied)
+            loaded.recharge();
+            (applied.is_some().then_some(loaded), applied)
         };
-        let (loaded, applied) = offload.run(party, bytes, work).await;
-        let Some(applied) = applied else { return self.load().await };
+        let Some(applied) = self.with_content(bytes, apply).await.flatten() else { return self.load().await };
         self.document.log.set(log);
-        self.publish_applied(loaded, applied);
+        self.publish_applied(&applied);
         Ok(())
     }
 }

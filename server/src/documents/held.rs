@@ -29,6 +29,11 @@ impl HeldMembers {
         self.0.is_empty()
     }
 
+    /// Everything that is held.
+    pub(super) fn take_all(&mut self) -> Vec<Request> {
+        self.0.drain(..).flat_map(|held| held.requests).collect()
+    }
+
     /// Holds those of the requests that have to wait, and returns the others.
     pub(super) fn hold(&mut self, requests: Vec<Request>) -> Vec<Request> {
         requests.into_iter().flat_map(|request| self.hold_one(request)).collect()

@@ -14,7 +14,7 @@ use crate::store::{StoreError, StoredDocument};
 use crate::telemetry::codes::Code;
 
 /// Bytes of memory for each byte of an encoded document, before it is known what is in it.
-const MEMORY_FACTOR: usize = 4;
+pub(super) const MEMORY_FACTOR: usize = 4;
 
 /// A document in memory, and what it is charged.
 pub(super) struct LoadedContent {

@@ -2,18 +2,32 @@
 //! written.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::store::{CompactedDocument, DocumentVersion, StoredDocument};
+
+/// How long after a compaction that has failed the next one may begin.
+const COMPACTION_RETRY: Duration = Duration::from_secs(60);
 
 /// What is known of the stored document.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     /// `None` until it was read.
     known: Mutex<Option<LogContent>>,
-    pub(super) is_compacting: AtomicBool,
+    compaction: Mutex<Compaction>,
+}
+
+/// Whether the log may be compacted.
+#[derive(Debug, Default)]
+enum Compaction {
+    #[default]
+    Possible,
+    /// That is being done.
+    Running,
+    /// It has failed, and is not tried again before this time.
+    Failed(Instant),
 }
 
 /// A state and the rows of a log.
@@ -80,7 +94,27 @@ impl Log {
         known.as_ref().is_some_and(|known| known.lacks(version.state, version.updates.iter().copied()))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether a compaction may begin, which then has.
+    pub(super) fn begin_compaction(&self) -> bool {
+        let mut compaction = self.compaction.lock();
+        let may_begin = match *compaction {
+            Compaction::Possible => !self.is_empty(),
+            Compaction::Running => false,
+            Compaction::Failed(until) => !self.is_empty() && Instant::now() >= until,
+        };
+        if may_begin {
+            *compaction = Compaction::Running;
+        }
+        may_begin
+    }
+
+    /// A compaction has ended, or failed.
+    pub(super) fn end_compaction(&self, has_failed: bool) {
+        let failed = || Compaction::Failed(Instant::now() + COMPACTION_RETRY);
+        *self.compaction.lock() = if has_failed { failed() } else { Compaction::Possible };
+    }
+
+    fn is_empty(&self) -> bool {
         self.known.lock().as_ref().is_none_or(|known| known.rows.is_empty())
     }
 

@@ -284,6 +284,13 @@ impl Mailbox {
         }
         is_empty
     }
+
+    /// Ends the task for good, which has failed. Returns what waits for it.
+    pub(super) fn abandon(&mut self) -> Vec<Request> {
+        self.phase = Phase::Closed;
+        (self.messages, self.bytes) = (0, 0);
+        mem::take(&mut self.requests).into()
+    }
 }
 
 /// What is to be done after something was put in.

@@ -13,13 +13,15 @@ use crate::auth::DocumentAccess;
 use crate::close_reason::DocumentCloseReason;
 
 /// A connection that has a document open, among all of this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(pub(super) u64);
 
 /// A connection that has a document open.
 pub struct DocumentMember {
     /// Its place in the room of the document.
     pub recipient: Recipient,
+    /// To close the connection.
+    pub outbox: Arc<Outbox>,
     /// What it may do.
     pub access: DocumentAccess,
     /// The protocol that it speaks.
@@ -33,10 +35,7 @@ pub struct DocumentMember {
 /// What a protocol has beside updates and awareness.
 pub enum MemberProtocol {
     /// One document per connection. Nothing is acknowledged, unless by sending an update back once it is stored.
-    YWebsocket {
-        /// To close the connection.
-        outbox: Arc<Outbox>,
-    },
+    YWebsocket,
     /// Many documents per connection, and each update is acknowledged.
     Hocuspocus(HocuspocusMember),
 }
@@ -53,13 +52,32 @@ pub struct HocuspocusMember {
     pub is_failed: Arc<AtomicBool>,
 }
 
-/// Which messages of a Hocuspocus client one answer acknowledges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acknowledges {
+/// Which messages of a Hocuspocus client an answer acknowledges: all of the first `up_to`, and so many `more`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Acknowledges {
+    up_to: u64,
+    more: u64,
+}
+
+impl Acknowledges {
     /// One more.
-    One,
-    /// All, so that as many as this are answered.
-    UpTo(u64),
+    pub(super) const ONE: Self = Self { up_to: 0, more: 1 };
+
+    /// All, so that as many as `sent` are answered. It is what answers a question of the server.
+    pub(super) fn up_to(sent: u64) -> Self {
+        Self { up_to: sent, more: 0 }
+    }
+
+    /// Whether it is of the answer to a question of the server.
+    pub(super) fn is_answer(self) -> bool {
+        self.more == 0
+    }
+
+    /// It and then `later`.
+    pub(super) fn and(self, later: Self) -> Self {
+        // Those before are among the first `up_to`.
+        if later.up_to > 0 { later } else { Self { more: self.more + later.more, ..self } }
+    }
 }
 
 impl HocuspocusMember {
@@ -72,10 +90,7 @@ impl HocuspocusMember {
     fn take_count(&self, acknowledges: Acknowledges) -> u64 {
         // Only the task of the document writes it.
         let answered = self.answered.load(Ordering::Relaxed);
-        let count = match acknowledges {
-            Acknowledges::One => 1,
-            Acknowledges::UpTo(all) => all.saturating_sub(answered),
-        };
+        let count = acknowledges.up_to.saturating_sub(answered) + acknowledges.more;
         self.answered.store(answered + count, Ordering::Relaxed);
         count
     }
@@ -95,7 +110,7 @@ impl DocumentMember {
     /// Sends it an event as it is sent to all.
     pub(super) fn send(&self, event: &DocumentEvent<'_>) {
         self.recipient.reply(&match &self.protocol {
-            MemberProtocol::YWebsocket { .. } => match event.for_y_websocket() {
+            MemberProtocol::YWebsocket => match event.for_y_websocket() {
                 Some(frame) => frame,
                 None => return,
             },
@@ -103,14 +118,18 @@ impl DocumentMember {
         });
     }
 
-    /// Sends a part of the synchronisation.
-    pub(super) fn synchronise(&self, message: SyncMessage<'_>) {
-        self.recipient.reply(&self.encode_sync(message));
+    /// How it names the document in each message, if it does.
+    pub(super) fn key(&self) -> Option<&Arc<str>> {
+        match &self.protocol {
+            MemberProtocol::YWebsocket => None,
+            MemberProtocol::Hocuspocus(it) => Some(&it.key),
+        }
     }
 
-    fn encode_sync(&self, message: SyncMessage<'_>) -> Frame {
+    /// A part of the synchronisation, as it and all who name the document alike are sent it.
+    pub(super) fn encode_sync(&self, message: SyncMessage<'_>) -> Frame {
         match &self.protocol {
-            MemberProtocol::YWebsocket { .. } => YWebsocketMessage::Sync(message).encode(),
+            MemberProtocol::YWebsocket => YWebsocketMessage::Sync(message).encode(),
             MemberProtocol::Hocuspocus(it) => HocuspocusMessage::Sync(message).encode(&it.key),
         }
     }
@@ -125,7 +144,7 @@ impl DocumentMember {
 
     /// Answers that what y-sweet's clients have sent before `payload` is stored.
     pub(super) fn confirm(&self, payload: &[u8]) {
-        if let MemberProtocol::YWebsocket { .. } = &self.protocol {
+        if let MemberProtocol::YWebsocket = &self.protocol {
             self.recipient.reply(&YWebsocketMessage::SyncStatus(payload).encode());
         }
     }
@@ -133,11 +152,31 @@ impl DocumentMember {
     /// Ends the use of the document by this connection.
     pub(super) fn fail(&self, reason: DocumentCloseReason) {
         match &self.protocol {
-            MemberProtocol::YWebsocket { outbox } => outbox.disconnect(reason.into()),
-            MemberProtocol::Hocuspocus(it) => {
+            MemberProtocol::Hocuspocus(it) if !reason.passes() => {
                 it.is_failed.store(true, Ordering::Relaxed);
                 self.recipient.reply(&HocuspocusMessage::PermissionDenied(reason.text()).encode(&it.key));
             }
+            // After a denial a client of Hocuspocus does nothing more; after the end of its connection it comes back.
+            MemberProtocol::Hocuspocus(_) | MemberProtocol::YWebsocket => {
+                self.outbox.disconnect(reason.into());
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgements_that_wait_are_one() {
+        let answered = Arc::new(AtomicU64::new(2));
+        let member = HocuspocusMember::new("room".into(), Arc::clone(&answered));
+        let first = Acknowledges::ONE.and(Acknowledges::up_to(4)).and(Acknowledges::ONE);
+        // As those of an append that has failed, before those of the next one.
+        let all = Acknowledges::default().and(first).and(Acknowledges::ONE);
+        assert_eq!(member.take_count(all), 4);
+        assert_eq!(answered.load(Ordering::Relaxed), 6);
+        assert_eq!(member.take_count(Acknowledges::up_to(6)), 0);
     }
 }

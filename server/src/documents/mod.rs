@@ -10,15 +10,19 @@
 
 mod appends;
 mod awareness;
+mod change;
 mod changing;
 mod compaction;
 mod content;
+mod deferred;
+mod delayed_answers;
 mod document;
 mod event;
 mod exchange;
 mod exchanging;
 mod held;
 mod keys;
+mod limits;
 mod loading;
 mod log;
 mod mailbox;
@@ -27,6 +31,7 @@ mod open;
 mod parked;
 mod peers;
 mod publishing;
+mod refused;
 mod saving;
 mod task;
 mod turn;
@@ -44,6 +49,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use self::appends::AppendQueue;
+use self::mailbox::Request;
 use self::parked::ParkedDocument;
 use crate::node::{LifecyclePhase, Node};
 use crate::store::{DocumentName, DocumentStore};
@@ -57,6 +63,7 @@ pub const Y_WEBSOCKET: Dialect = Dialect::new(2);
 pub const HOCUSPOCUS: Dialect = Dialect::new(3);
 
 pub use self::document::{Document, Overloaded};
+pub use self::limits::DocumentLimits;
 pub use self::mailbox::MemberMessage;
 pub use self::member::{DocumentMember, HocuspocusMember, MemberId, MemberProtocol};
 pub use self::open::{OpenDocument, OpenRequest};
@@ -109,16 +116,16 @@ impl Documents {
                 "Documents are not shared with the nodes on the bus, unless all of them have the same PostgreSQL (`store.url`)"
             );
         }
-        if documents.has_peers() {
+        if documents.are_shared() {
             let stopping = node.lifecycle.token(LifecyclePhase::Stopping);
             documents.tasks.spawn(versions::run(Arc::downgrade(&documents), stopping));
         }
         documents
     }
 
-    /// Whether other nodes may change the same documents.
-    fn has_peers(&self) -> bool {
-        self.node.hub.has_relay() || self.store.is_shared()
+    /// Whether other nodes may have the same documents. With a store of its own a node has its own, even if it is on a bus.
+    fn are_shared(&self) -> bool {
+        self.store.is_shared()
     }
 
     /// The document `doc` of `room`, which is opened if it is not.
@@ -151,5 +158,13 @@ impl Documents {
             self.node.documents.set_open(open.len());
         }
         is_closed
+    }
+
+    /// Removes a document whose task has failed. Returns what waits for it.
+    fn abandon(&self, document: &Document) -> Vec<Request> {
+        let mut open = self.open.lock();
+        open.remove(&document.room);
+        self.node.documents.set_open(open.len());
+        document.abandon()
     }
 }

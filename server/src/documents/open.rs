@@ -54,12 +54,13 @@ impl Documents {
             let membership = self.node.hub.join(document.room.clone(), member, reply);
             let protocol = match &request.hocuspocus {
                 Some(member) => MemberProtocol::Hocuspocus(member.clone()),
-                None => MemberProtocol::YWebsocket { outbox: Arc::clone(request.outbox) },
+                None => MemberProtocol::YWebsocket,
             };
             let (access, user) = (request.access, request.user.clone());
             let confirmation = (!membership.is_confirmed()).then(|| membership.confirmation());
             let recipient = membership.recipient();
-            let member = DocumentMember { recipient, access, protocol, user, confirmation };
+            let outbox = Arc::clone(request.outbox);
+            let member = DocumentMember { recipient, outbox, access, protocol, user, confirmation };
             match document.join(member) {
                 Ok(id) => {
                     let hocuspocus = request.hocuspocus.clone();

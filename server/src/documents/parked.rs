@@ -15,3 +15,11 @@ pub(super) struct ParkedDocument {
     /// What all others have at least, as a state vector, while the content is not in memory.
     pub(super) shown: Option<Box<[u8]>>,
 }
+
+impl ParkedDocument {
+    /// The memory that it takes beside that of its members, about.
+    pub(super) fn bytes(&self) -> usize {
+        let missed: usize = self.missed.values().map(|state_vector| state_vector.len()).sum();
+        self.awareness.bytes() + missed
+    }
+}

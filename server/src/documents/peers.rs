@@ -12,7 +12,7 @@ use crate::bus::DocumentPeers;
 
 impl DocumentPeers for Documents {
     fn receive(&self, room: &RoomKey, from: NodeId, events: &Events<'_>) {
-        if let Some(document) = self.open_in(room) {
+        if let Some(document) = self.open_in(room).filter(|_| self.are_shared()) {
             events.of_document().for_each(|message| document.peer_message(from, kept(message)));
         }
     }

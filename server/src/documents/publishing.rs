@@ -1,5 +1,6 @@
 //! What members are sent: updates and awareness to all of them, and what one of them lacks.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -7,7 +8,9 @@ use wire::relay::DocumentMessage;
 use wire::yjs::{AwarenessEntry, AwarenessUpdate, DocumentUpdate, SyncMessage};
 
 use super::awareness::{AwarenessLimits, SentState};
+use super::content::Inapplicable;
 use super::event::{DocumentEvent, KeyedEvent};
+use super::loading::LoadedContent;
 use super::member::MemberId;
 use super::task::DocumentTask;
 use super::turn::Turn;
@@ -74,13 +77,22 @@ impl DocumentTask {
         AwarenessLimits {
             clients: settings.awareness_clients.get() as usize,
             clients_per_member: settings.awareness_clients_per_connection.get() as usize,
-            state_bytes: usize::try_from(settings.awareness_bytes.as_u64()).unwrap_or(usize::MAX),
+            state_bytes: self.document.limits().awareness,
         }
     }
 
-    pub(super) fn send_states(&self, member: MemberId) {
+    /// Sends a member the states of all clients: later, if it still has much to read.
+    pub(super) fn send_states(&mut self, id: MemberId) {
+        let Some(member) = self.parked.members.get(&id) else { return };
+        if member.is_backlogged() {
+            return self.deferred.defer_states(id);
+        }
+        self.send_states_now(id);
+    }
+
+    fn send_states_now(&self, id: MemberId) {
         let states = self.parked.awareness.states();
-        if let Some(member) = self.parked.members.get(&member)
+        if let Some(member) = self.parked.members.get(&id)
             && !states.is_empty()
         {
             member.send(&DocumentEvent::Awareness(&encoded(&states)));
@@ -88,49 +100,89 @@ impl DocumentTask {
     }
 
     /// Begins the synchronisation with new members, and answers what others lack.
-    pub(super) fn answer(&mut self, turn: &Turn) {
-        let Some(loaded) = &self.content else { return };
-        if !turn.asked.is_empty() {
+    pub(super) async fn answer(&mut self, turn: &Turn) {
+        // It is lost when a change cannot be applied.
+        if let Err(reason) = self.load().await {
+            return self.fail(turn.members().collect(), reason);
+        }
+        if let Some(loaded) = self.content.as_ref().filter(|_| !turn.asked.is_empty()) {
             let state_vector = loaded.content.state_vector();
-            let members = turn.asked.iter().filter_map(|id| self.parked.members.get(id));
-            members.for_each(|member| member.synchronise(SyncMessage::Step1(&state_vector)));
+            self.synchronise(&turn.asked, SyncMessage::Step1(&state_vector));
         }
         turn.joined.iter().for_each(|id| self.send_states(*id));
+        let mut lacking = Lacking::new();
         for (id, state_vector) in &turn.lacking {
             self.parked.missed.remove(id);
-            self.send_missing(*id, state_vector);
+            lacking.entry(state_vector.clone()).or_default().push(*id);
         }
         for id in &turn.caught_up {
             if let Some(state_vector) = self.parked.missed.remove(id) {
-                self.send_missing(*id, &state_vector);
+                lacking.entry(state_vector).or_default().push(*id);
             }
             self.send_states(*id);
         }
+        self.send_missing(lacking).await;
     }
 
-    /// Sends what a member lacks that has `state_vector`: later, if it still has much to read.
-    fn send_missing(&mut self, id: MemberId, state_vector: &[u8]) {
-        let (Some(loaded), Some(member)) = (&self.content, self.parked.members.get(&id)) else { return };
-        if member.is_backlogged() {
-            self.deferred.insert(id, state_vector.into());
-            return;
-        }
-        match loaded.content.missing_from(state_vector) {
-            Ok(update) => member.synchronise(SyncMessage::Step2(&update)),
-            Err(_inapplicable) => member.fail(DocumentCloseReason::Invalid),
+    /// Sends members what they lack: later, if they still have much to read.
+    async fn send_missing(&mut self, lacking: Lacking) {
+        for (state_vector, mut members) in lacking {
+            members.retain(|id| !self.is_deferred(*id, &state_vector));
+            if members.is_empty() {
+                continue;
+            }
+            match self.missing_from(state_vector).await {
+                Some(Ok(update)) => self.synchronise(&members, SyncMessage::Step2(&update)),
+                Some(Err(_inapplicable)) => self.fail(members, DocumentCloseReason::Invalid),
+                None => {}
+            }
         }
     }
 
-    /// Answers those who have read what there was.
-    pub(super) fn answer_deferred(&mut self) {
-        if self.content.is_none() {
-            return;
+    /// Defers an answer to a member that has much to read. Returns whether it was deferred.
+    fn is_deferred(&mut self, id: MemberId, state_vector: &[u8]) -> bool {
+        let is_backlogged = self.parked.members.get(&id).is_some_and(|member| member.is_backlogged());
+        if is_backlogged {
+            self.deferred.defer_missing(id, state_vector);
         }
-        for (id, state_vector) in std::mem::take(&mut self.deferred) {
-            self.send_missing(id, &state_vector);
+        is_backlogged
+    }
+
+    /// What one lacks who has `state_vector`; `None` if the content is not in memory.
+    async fn missing_from(&mut self, state_vector: Box<[u8]>) -> Option<Result<Vec<u8>, Inapplicable>> {
+        let bytes = self.content.as_ref()?.content.bytes();
+        let missing = move |loaded: LoadedContent| {
+            let missing = loaded.content.missing_from(&state_vector);
+            (Some(loaded), missing)
+        };
+        self.with_content(bytes, missing).await
+    }
+
+    /// Sends members a part of the synchronisation, encoded once for all who name the document alike.
+    fn synchronise(&self, members: &[MemberId], message: SyncMessage<'_>) {
+        let mut frames = HashMap::new();
+        for member in members.iter().filter_map(|id| self.parked.members.get(id)) {
+            let frame = frames.entry(member.key()).or_insert_with(|| member.encode_sync(message));
+            member.recipient.reply(frame);
+        }
+    }
+
+    /// Answers those who have read what there was, or have waited for long.
+    pub(super) async fn answer_deferred(&mut self) {
+        for (id, answer) in self.deferred.take_due(&self.parked.members) {
+            if answer.wants_states {
+                self.send_states_now(id);
+            }
+            let Some(state_vector) = answer.state_vector else { continue };
+            if let Some(Ok(update)) = self.missing_from(state_vector).await {
+                self.synchronise(&[id], SyncMessage::Step2(&update));
+            }
         }
     }
 }
+
+/// Members by what they have, as state vectors.
+type Lacking = HashMap<Box<[u8]>, Vec<MemberId>>;
 
 /// States that were sent; none if they cannot be read.
 pub(super) fn decoded(update: &[u8]) -> Vec<SentState> {

@@ -7,11 +7,11 @@ use wire::hocuspocus::Applied as Acknowledgement;
 
 use super::appends::Append;
 use super::compaction;
+use super::delayed_answers::DelayedAnswers;
 use super::event::DocumentEvent;
 use super::mailbox::Saved;
 use super::member::MemberId;
 use super::task::{DocumentTask, REFUSED_INTERVAL};
-use super::unsaved::DelayedAnswer;
 use crate::telemetry::codes::Code;
 
 impl DocumentTask {
@@ -29,10 +29,10 @@ impl DocumentTask {
     pub(super) fn note_saved(&mut self, saved: Saved) {
         match saved {
             Ok(rows) => {
-                let (updates, waiting) = self.unsaved.succeeded();
+                let (updates, answers) = self.unsaved.succeeded();
                 let updates = || rows.iter().copied().zip(updates.iter().map(|it| &it.update));
                 self.document.log.add(updates().map(|(row, update)| (row, update.len())));
-                waiting.into_iter().for_each(|waiting| self.answer_waiting(waiting));
+                self.send_answers(answers);
                 updates().for_each(|(row, update)| self.relay_update(row, update));
                 compaction::compact_if_long(&self.document);
             }
@@ -47,22 +47,23 @@ impl DocumentTask {
     /// Those who are asked for what was not taken, now that something was saved.
     pub(super) fn take_asked(&mut self) -> Vec<MemberId> {
         let is_saving = self.unsaved.is_appending() || self.retry_at.is_some();
-        if is_saving { Vec::new() } else { self.refused.drain().collect() }
+        if is_saving { Vec::new() } else { self.refused.ask() }
     }
 
-    pub(super) fn answer_waiting(&self, waiting: DelayedAnswer) {
-        let member = |id| self.parked.members.get(&id);
-        match waiting {
-            DelayedAnswer::Updates(id, which) => {
-                member(id).into_iter().for_each(|member| member.acknowledge(which, Acknowledgement::Yes));
-            }
-            DelayedAnswer::Confirm(id, payload) => {
-                member(id).into_iter().for_each(|member| member.confirm(&payload));
-            }
-            DelayedAnswer::Echo(ids, update) => {
-                let members = ids.into_iter().filter_map(member);
-                members.for_each(|member| member.send(&DocumentEvent::Update(&update)));
-            }
+    /// Sends answers to what is stored.
+    pub(super) fn send_answers(&self, answers: DelayedAnswers) {
+        let members = &self.parked.members;
+        for (id, acknowledges) in answers.acknowledged {
+            let member = members.get(&id);
+            member.into_iter().for_each(|it| it.acknowledge(acknowledges, Acknowledgement::Yes));
+        }
+        for (ids, update) in answers.echoes {
+            let event = DocumentEvent::Update(&update);
+            ids.iter().filter_map(|id| members.get(id)).for_each(|member| member.send(&event));
+        }
+        // What a client has sent before its question is echoed before it is answered.
+        for (id, payload) in answers.confirmed {
+            members.get(&id).into_iter().for_each(|member| member.confirm(&payload));
         }
     }
 }

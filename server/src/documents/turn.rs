@@ -1,20 +1,20 @@
 //! What the task of a document does with what was in its mailbox: applies all changes as one, sends them to the members, and has
 //! them saved.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use bytes::Bytes;
 use wire::relay::DocumentMessage;
 
 use super::awareness::SentState;
-use super::changing::Change;
+use super::change::Change;
 use super::compaction;
 use super::event::DocumentEvent;
 use super::loading::{self, LoadError};
 use super::mailbox::{Batch, MemberMessage, Request};
 use super::member::{Acknowledges, MemberId, MemberProtocol};
 use super::task::DocumentTask;
-use super::unsaved::DelayedAnswer;
 use crate::close_reason::DocumentCloseReason;
 use crate::telemetry::codes::Code;
 
@@ -30,11 +30,15 @@ pub(super) struct Turn {
     pub(super) peer_updates: Vec<(i64, Bytes)>,
     changes: Vec<Change>,
     confirmations: Vec<(MemberId, Box<[u8]>)>,
+    /// What has changed of the states of clients.
+    states: Vec<SentState>,
+    /// Those who ask for the states of all clients.
+    querying: HashSet<MemberId>,
 }
 
 impl Turn {
     /// Whose requests they are.
-    fn members(&self) -> impl Iterator<Item = MemberId> {
+    pub(super) fn members(&self) -> impl Iterator<Item = MemberId> {
         let changes = self.changes.iter().map(|change| change.member);
         let lacking = self.lacking.iter().map(|(member, _)| *member);
         let others = [&self.asked, &self.joined, &self.caught_up];
@@ -49,34 +53,38 @@ impl DocumentTask {
             self.note_saved(saved);
         }
         self.note(batch.notices);
-        let (mut turn, mut states) = (Turn { asked: self.take_asked(), ..Turn::default() }, Vec::new());
+        let mut turn = Turn { asked: self.take_asked(), ..Turn::default() };
         for request in batch.requests {
-            self.sort(request, &mut turn, &mut states);
+            self.sort(request, &mut turn);
         }
-        self.publish_awareness(states);
         self.apply_peer_updates(std::mem::take(&mut turn.peer_updates)).await;
         self.settle_exchange(tokio::time::Instant::now()).await;
         if turn.members().next().is_some() {
+            self.used_at = tokio::time::Instant::now();
             match self.load().await {
                 Ok(()) => {
                     self.change(std::mem::take(&mut turn.changes)).await;
-                    self.answer(&turn);
+                    self.answer(&turn).await;
                 }
                 Err(reason) => self.fail(turn.members().collect(), reason),
             }
         }
+        // After the changes, because a cursor may be within what its client has just written.
+        self.publish_awareness(turn.states);
+        turn.querying.into_iter().for_each(|member| self.send_states(member));
         for (member, payload) in turn.confirmations {
-            let confirmed = self.unsaved.wait(DelayedAnswer::Confirm(member, payload));
-            confirmed.into_iter().for_each(|waiting| self.answer_waiting(waiting));
+            self.unsaved.answers().confirm(member, payload);
         }
+        let answers = self.unsaved.take_answers();
+        self.send_answers(answers);
         self.submit();
     }
 
-    fn sort(&mut self, request: Request, turn: &mut Turn, states: &mut Vec<SentState>) {
+    fn sort(&mut self, request: Request, turn: &mut Turn) {
         match request {
             Request::Join(id, member) => {
                 // A Hocuspocus client is asked whenever it asks: it expects that, and waits for the answer to what it sends then.
-                if matches!(member.protocol, MemberProtocol::YWebsocket { .. }) {
+                if matches!(member.protocol, MemberProtocol::YWebsocket) {
                     turn.asked.push(id);
                 }
                 if self.parked.members.is_empty() {
@@ -88,26 +96,21 @@ impl DocumentTask {
             Request::Leave(id) => {
                 self.parked.members.remove(&id);
                 self.parked.missed.remove(&id);
-                self.deferred.remove(&id);
-                states.extend(self.parked.awareness.remove_member(id, Instant::now()));
+                self.deferred.remove(id);
+                self.refused.remove(id);
+                turn.states.extend(self.parked.awareness.remove_member(id, Instant::now()));
             }
             Request::Access(id, access) => {
                 self.parked.members.entry(id).and_modify(|member| member.access = access);
             }
             Request::CaughtUp(id) => turn.caught_up.push(id),
             Request::Ask(id) => turn.asked.push(id),
-            Request::Message(id, message, _charge) => self.sort_message(id, message, turn, states),
+            Request::Message(id, message, _charge) => self.sort_message(id, message, turn),
             Request::Peer(node, message, _charge) => self.sort_peer_message(node, message, turn),
         }
     }
 
-    fn sort_message(
-        &mut self,
-        member: MemberId,
-        message: MemberMessage,
-        turn: &mut Turn,
-        states: &mut Vec<SentState>,
-    ) {
+    fn sort_message(&mut self, member: MemberId, message: MemberMessage, turn: &mut Turn) {
         // Otherwise it was refused what it asked for.
         let Some(sender) = self.parked.members.get(&member) else { return };
         let (access, user) = (sender.access, sender.user.clone());
@@ -121,12 +124,12 @@ impl DocumentTask {
                     turn.asked.push(member);
                 }
             }
-            MemberMessage::Update(update) => turn.changes.push(change(update, Acknowledges::One)),
+            MemberMessage::Update(update) => turn.changes.push(change(update, Acknowledges::ONE)),
             MemberMessage::Answer { update, sent } => {
-                turn.changes.push(change(update, Acknowledges::UpTo(sent)))
+                turn.changes.push(change(update, Acknowledges::up_to(sent)))
             }
-            MemberMessage::Awareness(update) => states.extend(self.receive_states(member, &update)),
-            MemberMessage::QueryAwareness => self.send_states(member),
+            MemberMessage::Awareness(update) => turn.states.extend(self.receive_states(member, &update)),
+            MemberMessage::QueryAwareness => _ = turn.querying.insert(member),
             MemberMessage::Stateless(payload) => {
                 self.publish(DocumentEvent::Stateless(&payload), Some(member));
                 self.relay(&DocumentMessage::Stateless(&payload));
@@ -160,7 +163,10 @@ impl DocumentTask {
     pub(super) fn note_unread(&self, error: &LoadError) -> DocumentCloseReason {
         self.document.documents.node.metrics.documents.load_failures.increment(1);
         self.document.report(Code::UnableToLoadDocument, error);
-        DocumentCloseReason::Failed
+        match error {
+            LoadError::Damaged => DocumentCloseReason::Damaged,
+            LoadError::Store(_) | LoadError::Late | LoadError::OutOfMemory => DocumentCloseReason::Failed,
+        }
     }
 
     /// Ends the use of the document by some of its members.
@@ -168,6 +174,9 @@ impl DocumentTask {
         for id in members {
             if let Some(member) = self.parked.members.remove(&id) {
                 member.fail(reason);
+                self.parked.missed.remove(&id);
+                self.deferred.remove(id);
+                self.refused.remove(id);
                 let states = self.parked.awareness.remove_member(id, Instant::now());
                 self.publish_awareness(states);
             }

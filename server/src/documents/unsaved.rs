@@ -5,20 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hub::{MemoryCharge, MemoryKind, TenantMemory};
 
-use super::member::{Acknowledges, MemberId};
+use super::delayed_answers::DelayedAnswers;
 use crate::node::DocumentCounts;
 use crate::store::{DocumentName, DocumentUpdate};
 
-/// An answer that members are sent once everything before is stored.
-#[derive(Debug)]
-pub(super) enum DelayedAnswer {
-    /// Messages of a member are acknowledged.
-    Updates(MemberId, Acknowledges),
-    /// The question of a member is answered with the same bytes.
-    Confirm(MemberId, Box<[u8]>),
-    /// An update is sent back to those who have sent it.
-    Echo(Vec<MemberId>, Bytes),
-}
+/// Bytes that an update takes beside its content until it is stored.
+const UPDATE_OVERHEAD: usize = 160;
 
 /// Updates on their way to the store.
 #[derive(Debug)]
@@ -35,7 +27,7 @@ pub(super) struct Unsaved {
 #[derive(Debug, Default)]
 struct Part {
     updates: Vec<DocumentUpdate>,
-    waiting: Vec<DelayedAnswer>,
+    answers: DelayedAnswers,
     bytes: usize,
 }
 
@@ -46,7 +38,7 @@ impl Unsaved {
         Self { appending, next, is_appending: false, charge, counts: Arc::clone(counts) }
     }
 
-    /// The bytes of the updates.
+    /// The bytes that the updates take.
     pub(super) fn bytes(&self) -> usize {
         self.appending.bytes + self.next.bytes
     }
@@ -64,19 +56,20 @@ impl Unsaved {
     /// Adds an update.
     pub(super) fn add(&mut self, document: &Arc<DocumentName>, update: Bytes, user: Option<Arc<str>>) {
         let before = self.bytes();
-        self.next.bytes += update.len();
+        self.next.bytes += update.len() + UPDATE_OVERHEAD;
         self.next.updates.push(DocumentUpdate { document: Arc::clone(document), update, user });
         self.resized(before);
     }
 
-    /// Answers `waiting` once everything that was added so far is stored. Returns it if that is so already.
-    pub(super) fn wait(&mut self, waiting: DelayedAnswer) -> Option<DelayedAnswer> {
-        if self.is_empty() {
-            return Some(waiting);
-        }
+    /// The answers that are sent once everything that was added so far is stored.
+    pub(super) fn answers(&mut self) -> &mut DelayedAnswers {
         let part = if self.next.updates.is_empty() { &mut self.appending } else { &mut self.next };
-        part.waiting.push(waiting);
-        None
+        &mut part.answers
+    }
+
+    /// The answers that wait for nothing.
+    pub(super) fn take_answers(&mut self) -> DelayedAnswers {
+        if self.is_empty() { std::mem::take(&mut self.appending.answers) } else { DelayedAnswers::default() }
     }
 
     /// The updates of the next append, unless one is under way or there is nothing to append.
@@ -84,7 +77,10 @@ impl Unsaved {
         if self.is_appending || self.next.updates.is_empty() {
             return None;
         }
-        self.appending = std::mem::take(&mut self.next);
+        // Those that wait for nothing are sent with the others, if a turn has not sent them yet.
+        let earlier = std::mem::take(&mut self.appending.answers);
+        let next = std::mem::take(&mut self.next);
+        self.appending = Part { answers: earlier.and(next.answers), ..next };
         self.is_appending = true;
         Some(self.appending.updates.clone())
     }
@@ -95,12 +91,12 @@ impl Unsaved {
     }
 
     /// The append has succeeded. Returns the updates, and who waited for it.
-    pub(super) fn succeeded(&mut self) -> (Vec<DocumentUpdate>, Vec<DelayedAnswer>) {
+    pub(super) fn succeeded(&mut self) -> (Vec<DocumentUpdate>, DelayedAnswers) {
         let before = self.bytes();
-        let Part { updates, waiting, .. } = std::mem::take(&mut self.appending);
+        let Part { updates, answers, .. } = std::mem::take(&mut self.appending);
         self.is_appending = false;
         self.resized(before);
-        (updates, waiting)
+        (updates, answers)
     }
 
     fn resized(&mut self, before: usize) {
@@ -110,10 +106,10 @@ impl Unsaved {
 
     /// The append was refused: it is tried again with what came since.
     pub(super) fn failed(&mut self) {
-        let Part { updates, waiting, bytes } = std::mem::take(&mut self.appending);
+        let Part { updates, answers, bytes } = std::mem::take(&mut self.appending);
         self.is_appending = false;
         self.next.updates.splice(0..0, updates);
-        self.next.waiting.splice(0..0, waiting);
+        self.next.answers = answers.and(std::mem::take(&mut self.next.answers));
         self.next.bytes += bytes;
     }
 }

@@ -21,9 +21,15 @@ pub struct MemoryStore {
     tenants: Mutex<BTreeMap<String, StoredTenant>>,
     revisions: AtomicU64,
     documents: MemoryDocuments,
+    is_shared: bool,
 }
 
 impl MemoryStore {
+    /// One that several nodes of this process use.
+    pub fn shared() -> Self {
+        Self { is_shared: true, ..Self::default() }
+    }
+
     fn write(&self, tenant: &StoredTenant, replaces: Option<&Revision>) -> Result<StoredTenant, StoreError> {
         let mut tenants = self.tenants.lock();
         let before = tenants.get(&tenant.external_id);

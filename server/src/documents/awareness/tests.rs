@@ -1,5 +1,8 @@
 //! What clients show of themselves, as the server keeps it.
 
+use hub::NodeId;
+
+use super::of_nodes::ReceivedOfNode;
 use super::*;
 
 const LIMITS: AwarenessLimits = AwarenessLimits { clients: 4, clients_per_member: 2, state_bytes: 8 };
@@ -123,4 +126,25 @@ fn other_nodes_cannot_fill_the_table_beyond_its_limit() {
         of_node(&mut awareness, NODE, state(client, 1, "{}"), now);
     }
     assert_eq!(awareness.states().len(), LIMITS.clients);
+}
+
+#[test]
+fn a_clock_that_could_not_be_raised_is_refused() {
+    let (mut awareness, now) = (Awareness::default(), Instant::now());
+    let received = awareness.receive(ONE, [state(7, u32::MAX, "{}")], &LIMITS, now);
+    assert_eq!((received.changed, received.refused), (vec![], 1));
+    assert_eq!(receive(&mut awareness, OTHER, state(7, 1, "{}"), now), [state(7, 1, "{}")]);
+}
+
+#[test]
+fn what_is_kept_is_counted_until_it_is_forgotten() {
+    let (mut awareness, now) = (Awareness::default(), Instant::now());
+    receive(&mut awareness, ONE, state(7, 1, "12345678"), now);
+    let with_state = awareness.bytes();
+    receive(&mut awareness, ONE, state(7, 2, "1"), now);
+    assert_eq!(awareness.bytes(), with_state - 7);
+    awareness.remove_member(ONE, now);
+    assert_eq!(awareness.bytes(), with_state - 8);
+    awareness.expire(now + REMEMBERED);
+    assert_eq!(awareness.bytes(), 0);
 }

@@ -22,11 +22,11 @@ pub(super) struct DocumentMemory {
 impl DocumentMemory {
     /// Of a document that is encoded like this.
     pub(super) fn measured(state: &DocumentUpdate<'_>) -> Self {
-        Self { measured: bytes_of(state), added: 0 }
+        Self { measured: memory_of(state), added: 0 }
     }
 
     pub(super) fn add(&mut self, update: &DocumentUpdate<'_>) {
-        self.added += bytes_of(update);
+        self.added += memory_of(update);
     }
 
     /// Whether it is to be measured.
@@ -39,7 +39,8 @@ impl DocumentMemory {
     }
 }
 
-fn bytes_of(update: &DocumentUpdate<'_>) -> usize {
+/// The memory of what is in an update.
+pub(super) fn memory_of(update: &DocumentUpdate<'_>) -> usize {
     update.bytes().len()
         + STRUCT * update.structs()
         + SHARED_TYPE * update.shared_types()

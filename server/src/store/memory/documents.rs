@@ -81,7 +81,7 @@ impl DocumentStore for MemoryStore {
     }
 
     fn is_shared(&self) -> bool {
-        false
+        self.is_shared
     }
 
     fn append<'a>(&'a self, updates: &'a [DocumentUpdate]) -> BoxFuture<'a, Result<Vec<i64>, StoreError>> {
