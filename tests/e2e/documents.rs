@@ -2,6 +2,7 @@
 
 mod editor;
 mod hostile;
+mod limits;
 mod nodes;
 
 use harness::World;

@@ -56,6 +56,16 @@ pub enum AuthenticationError {
     TooManyWaiting(#[from] TooManyWaiting),
 }
 
+impl AuthenticationError {
+    /// Whether the same token may be accepted a little later.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::TooManyFromAddress | Self::TenantUnavailable(_) | Self::TooManyWaiting(_) => true,
+            Self::UnknownTenant | Self::Suspended | Self::Token(_) => false,
+        }
+    }
+}
+
 impl Node {
     /// Finds the tenant of a request from `address`, and verifies `token`.
     ///

@@ -8,9 +8,9 @@ use percent_encoding::percent_decode_str;
 use wire::yjs::{AwarenessUpdate, DocumentUpdate, StateVector, SyncMessage, YjsError};
 
 use super::{ClientContext, KeptClaims, Services};
-use crate::auth::{DocumentAccess, DocumentRules, RoomClaims, TokenError};
+use crate::auth::{DocumentAccess, RoomClaims, TokenError};
 use crate::close_reason::{CloseReason, DocumentCloseReason};
-use crate::documents::{HocuspocusMember, MemberMessage, OpenDocument, OpenRequest};
+use crate::documents::{DocumentLimits, HocuspocusMember, MemberMessage, OpenDocument, OpenRequest};
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::request_context::RequestContext;
 use crate::tenants::{SocketRegistration, Tenant};
@@ -40,8 +40,16 @@ pub(super) struct DocumentClient {
 /// these.
 const CLIENTS_MAX: usize = 10_000;
 
+/// Bytes of a question of a y-sweet client, which it is sent back: a counter.
+const QUESTION_BYTES_MAX: usize = 64;
+
 /// Subdocuments in one update. yrs takes a hundred times the bytes of each in memory.
 const SUBDOCUMENTS_MAX: usize = 1_000;
+
+/// The user of a token, for the log of the document. A text of a database has no NUL.
+fn user(sub: &str) -> Option<Arc<str>> {
+    (!sub.contains('\0')).then(|| sub.into())
+}
 
 /// A document in a room, as a client names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -122,11 +130,7 @@ impl DocumentClient {
 
     /// What the holder of a token may do with a document.
     pub(super) fn access(&self, claims: &RoomClaims, address: &DocumentAddress) -> Option<DocumentAccess> {
-        let rules = DocumentRules {
-            anon_may_write: self.services.node.settings().documents.anon_may_write,
-            require_permissions: self.tenant.policy().requires_permissions(),
-        };
-        claims.document_access(&address.room, &address.doc, &rules)
+        claims.document_access(&address.room, &address.doc, &self.tenant.policy().document_rules())
     }
 
     /// Opens a document. `reply` is the first frame that the client is sent for it.
@@ -145,16 +149,16 @@ impl DocumentClient {
             dialect: self.dialect,
             hocuspocus,
             access,
-            user: Some(Arc::from(&*claims.sub)),
+            user: user(&claims.sub),
         };
         self.services.documents.open(&request, reply)
     }
 
     /// Reads a part of the synchronisation.
     pub(super) fn sync(&self, message: SyncMessage<'_>) -> Result<MemberMessage, MessageRefusal> {
-        let max = self.services.node.settings().documents.max_update_bytes.as_u64();
+        let max = DocumentLimits::of(&self.services.node, &self.tenant).update;
         let checked = |update: &[u8]| {
-            if update.len() as u64 > max {
+            if update.len() > max {
                 return Err(MessageRefusal::TooLarge);
             }
             let decoded = DocumentUpdate::decode(update)?;
@@ -171,6 +175,14 @@ impl DocumentClient {
             SyncMessage::Step2(update) => MemberMessage::Answer { update: checked(update)?, sent: 0 },
             SyncMessage::Update(update) => MemberMessage::Update(checked(update)?),
         })
+    }
+
+    /// Reads the question whether everything before it is stored.
+    pub(super) fn question(payload: &[u8]) -> Result<MemberMessage, MessageRefusal> {
+        if payload.len() > QUESTION_BYTES_MAX {
+            return Err(MessageRefusal::TooLarge);
+        }
+        Ok(MemberMessage::Confirm(payload.into()))
     }
 
     /// Reads states of clients.

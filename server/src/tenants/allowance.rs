@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use settings::Limits;
+use settings::{ByteSize, Limits};
 
 use crate::token_bucket::TokenBucket;
 
@@ -30,6 +30,9 @@ pub struct Allowance {
     max_payload_bytes: AtomicUsize,
     max_events_per_second: AtomicU64,
     max_presence_bytes_per_room: AtomicUsize,
+    max_document_bytes: AtomicUsize,
+    max_document_update_bytes: AtomicUsize,
+    max_awareness_bytes: AtomicUsize,
     client_presence_calls: AtomicU32,
     client_presence_window_ms: AtomicU64,
 }
@@ -49,6 +52,9 @@ impl Allowance {
             max_payload_bytes: AtomicUsize::default(),
             max_events_per_second: AtomicU64::default(),
             max_presence_bytes_per_room: AtomicUsize::default(),
+            max_document_bytes: AtomicUsize::default(),
+            max_document_update_bytes: AtomicUsize::default(),
+            max_awareness_bytes: AtomicUsize::default(),
             client_presence_calls: AtomicU32::default(),
             client_presence_window_ms: AtomicU64::default(),
         };
@@ -66,8 +72,14 @@ impl Allowance {
         self.max_channels_per_client.store(limits.max_channels_per_client.get(), Ordering::Relaxed);
         self.max_payload_bytes.store(limits.max_payload_bytes(), Ordering::Relaxed);
         self.max_events_per_second.store(limits.max_events_per_second.get().into(), Ordering::Relaxed);
-        let room_bytes = usize::try_from(limits.max_presence_bytes_per_room.as_u64()).unwrap_or(usize::MAX);
+        let bytes = |size: Option<ByteSize>| {
+            size.and_then(|size| usize::try_from(size.as_u64()).ok()).unwrap_or(usize::MAX)
+        };
+        let room_bytes = bytes(Some(limits.max_presence_bytes_per_room));
         self.max_presence_bytes_per_room.store(room_bytes, Ordering::Relaxed);
+        self.max_document_bytes.store(bytes(limits.max_document_bytes), Ordering::Relaxed);
+        self.max_document_update_bytes.store(bytes(limits.max_document_update_bytes), Ordering::Relaxed);
+        self.max_awareness_bytes.store(bytes(limits.max_awareness_bytes), Ordering::Relaxed);
         let calls = limits.max_client_presence_events_per_window.get();
         self.client_presence_calls.store(calls, Ordering::Relaxed);
         self.client_presence_window_ms.store(limits.client_presence_window_ms.get(), Ordering::Relaxed);
@@ -106,6 +118,21 @@ impl Allowance {
     /// Bytes that one room shows as presence.
     pub fn max_presence_bytes_per_room(&self) -> usize {
         self.max_presence_bytes_per_room.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of one shared document; [`usize::MAX`] if the tenant has no limit of its own.
+    pub fn max_document_bytes(&self) -> usize {
+        self.max_document_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of one update of a shared document, likewise.
+    pub fn max_document_update_bytes(&self) -> usize {
+        self.max_document_update_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that one client shows of itself in a shared document, likewise.
+    pub fn max_awareness_bytes(&self) -> usize {
+        self.max_awareness_bytes.load(Ordering::Relaxed)
     }
 
     /// Presence calls of one client in one room within [`client_presence_window`](Self::client_presence_window).

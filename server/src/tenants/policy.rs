@@ -85,11 +85,17 @@ impl Policy {
         self.spec.spec.settings.auth.require_permissions
     }
 
+    /// What tokens permit in rooms and documents where they leave it open.
+    pub fn document_rules(&self) -> DocumentRules {
+        DocumentRules {
+            anon_may_write: self.spec.anon_may_write,
+            require_permissions: self.requires_permissions(),
+        }
+    }
+
     /// The rights that a token with `claims` gives in `room`, apart from what the room itself requires.
     pub fn permitted(&self, claims: &Claims, room: &str) -> Rights {
-        let rules =
-            DocumentRules { require_permissions: self.requires_permissions(), ..DocumentRules::default() };
-        Rights::of(claims.room_access(room, &rules))
+        Rights::of(claims.room_access(room, &self.document_rules()))
     }
 
     /// Whether a join that does not mention presence has it.

@@ -66,6 +66,8 @@ pub(super) struct NodeDefaults {
     claim_validators: BTreeMap<String, Value>,
     /// `auth.require_permissions`, likewise.
     require_permissions: bool,
+    /// `documents.anon_may_write`.
+    anon_may_write: bool,
     /// `broadcast.history`: a tenant of the store has none of its own.
     history: Arc<History>,
     /// `[database]`.
@@ -83,6 +85,7 @@ impl NodeDefaults {
             presence_enabled: settings.presence.enabled,
             claim_validators: settings.auth.claim_validators.clone(),
             require_permissions: settings.auth.require_permissions,
+            anon_may_write: settings.documents.anon_may_write,
             history: Arc::new(settings.broadcast.history.clone()),
             database: settings.database.clone(),
             resume_wait: settings.changes.durable.then_some(settings.changes.resume_wait),
@@ -116,6 +119,7 @@ pub(super) struct EffectiveSpec {
     pub(super) origin: TenantOrigin,
     pub(super) max_connections: NonZeroUsize,
     pub(super) presence_enabled: bool,
+    pub(super) anon_may_write: bool,
     pub(super) history: Arc<History>,
     pub(super) database: Option<Arc<DatabaseSpec>>,
 }
@@ -136,6 +140,7 @@ impl EffectiveSpec {
             auth.require_permissions = defaults.require_permissions;
         }
         let database = defaults.database(&spec);
-        Self { spec, origin, max_connections: defaults.max_connections, presence_enabled, history, database }
+        let NodeDefaults { max_connections, anon_may_write, .. } = *defaults;
+        Self { spec, origin, max_connections, presence_enabled, anon_may_write, history, database }
     }
 }

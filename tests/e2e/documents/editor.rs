@@ -31,8 +31,12 @@ impl Editor {
 
     /// Connects with a document that has something already.
     pub async fn open_with(world: &World, name: &str, doc: Doc, claims: &Value) -> Editor {
-        let target = format!("/yjs/{name}?token={}", token(world, claims));
-        let client = world.connect_to(Dialect::V2, &target).await.expect("the handshake succeeds");
+        Editor::open_at(world, &format!("/yjs/{name}?token={}", token(world, claims)), doc).await
+    }
+
+    /// Connects to an address with a document that has something already.
+    pub async fn open_at(world: &World, target: &str, doc: Doc) -> Editor {
+        let client = world.connect_to(Dialect::V2, target).await.expect("the handshake succeeds");
         let mut editor = Editor { client, doc, states: Vec::new() };
         let state_vector = editor.doc.transact().state_vector().encode_v1();
         editor.send(YWebsocketMessage::Sync(SyncMessage::Step1(&state_vector))).await;
@@ -58,6 +62,22 @@ impl Editor {
         let mut transaction = self.doc.transact_mut();
         field.insert(&mut transaction, 0, text);
         transaction.encode_update_v1()
+    }
+
+    /// Deletes so many bytes at the beginning.
+    pub async fn remove(&mut self, length: u32) {
+        let field = self.doc.get_or_insert_text("text");
+        let update = {
+            let mut transaction = self.doc.transact_mut();
+            field.remove_range(&mut transaction, 0, length);
+            transaction.encode_update_v1()
+        };
+        self.send(YWebsocketMessage::Sync(SyncMessage::Update(&update))).await;
+    }
+
+    /// All that it has, as one update.
+    pub fn everything(&self) -> Vec<u8> {
+        self.doc.transact().encode_state_as_update_v1(&StateVector::default())
     }
 
     /// Reads until the text contains this.
@@ -99,13 +119,18 @@ impl Editor {
 
     /// Sends a message whose payload comes back when everything before it is stored.
     pub async fn confirmed(&mut self) {
+        assert!(self.is_confirmed().await, "the connection has ended");
+    }
+
+    /// The same. Returns whether it came back before the connection has ended.
+    pub async fn is_confirmed(&mut self) -> bool {
         self.send(YWebsocketMessage::SyncStatus(b"saved?")).await;
         loop {
-            let frame = self.next().await;
-            if frame.ends_with(b"saved?") {
-                return;
+            match self.client.next().await {
+                Frame::Binary(frame) if frame.ends_with(b"saved?") => return true,
+                Frame::Binary(frame) => _ = self.handle(&frame).await,
+                _ended => return false,
             }
-            self.handle(&frame).await;
         }
     }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness::{ChaosProxy, Postgres, Redis, World, eventually};
+use harness::{ChaosProxy, Conversation, Postgres, Redis, World, eventually};
 use hub::Bounds;
 use realtime_server::app::{OpenedStore, ServerBuilder};
 use realtime_server::bus::{Broker, Bus};
@@ -21,7 +21,7 @@ struct SharedStore(Arc<dyn DocumentStore>);
 
 impl SharedStore {
     fn new() -> Self {
-        Self(Arc::new(MemoryStore::default()))
+        Self(Arc::new(MemoryStore::shared()))
     }
 
     fn open(&self, server: ServerBuilder) -> ServerBuilder {
@@ -44,6 +44,37 @@ async fn two() -> (World, World) {
 /// What is not published is not found in time either.
 fn never_refreshed(settings: &mut Settings) {
     settings.documents.refresh = Duration::from_secs(3_600);
+}
+
+#[tokio::test]
+async fn nodes_on_one_bus_with_a_store_each_have_documents_of_their_own() {
+    let broker = Broker::new(Duration::from_secs(60), Bounds { frames: 10_000, bytes: 1 << 26 });
+    let bus = Arc::new(broker) as Arc<dyn Bus>;
+    let extend = |server: ServerBuilder| server.bus(Arc::clone(&bus));
+    let one = World::extended(extend, never_refreshed).await;
+    let two = one.extended_beside(extend, never_refreshed).await;
+    wait_for_nodes(&one, 2).await;
+    wait_for_nodes(&two, 2).await;
+    let (mut ann, mut bob) = (Editor::open(&one, "room").await, Editor::open(&two, "room").await);
+    ann.show(1, 1, "\"ann\"").await;
+    ann.insert("a").await;
+    ann.confirmed().await;
+    bob.insert("b").await;
+    bob.confirmed().await;
+    // What was sent to the other node would have arrived before what is sent now.
+    Conversation::among([&one, &two])
+        .check(
+            r#"
+            eve, joe (node 2) join realtime:room
+            eve > ["1","2","realtime:room","broadcast",{"event":"hi","payload":{},"type":"broadcast"}]
+            joe < [null,null,"realtime:room","broadcast",{"event":"hi","payload":{},"type":"broadcast"}]
+            "#,
+        )
+        .await;
+    bob.confirmed().await;
+    assert_eq!((ann.text(), bob.text(), bob.states.len()), ("a".into(), "b".into(), 0));
+    one.stop().await;
+    two.stop().await;
 }
 
 #[tokio::test]

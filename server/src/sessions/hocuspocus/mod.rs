@@ -8,6 +8,7 @@ mod documents;
 mod held;
 mod protocol;
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,6 @@ use super::{ClientContext, KeptClaims, MessageHead, Services, Session};
 use crate::auth::{DocumentAccess, NO_CHANNEL_MEMORY, RoomClaims};
 use crate::close_reason::{CloseReason, DocumentCloseReason};
 use crate::documents::MemberMessage;
-use crate::node::AuthenticationError;
 use crate::telemetry::codes::Code;
 use crate::workers::Offload;
 
@@ -167,9 +167,10 @@ impl HocuspocusSession {
             match result {
                 Ok(claims) => match self.client.keep(claims) {
                     Some(claims) => self.accept(&key, &claims),
-                    None => self.deny(&key, NO_CHANNEL_MEMORY),
+                    None => self.end_for_now(NO_CHANNEL_MEMORY),
                 },
-                Err(error) => self.refuse(&key, &error),
+                Err(error) if error.passes() => self.end_for_now(&error),
+                Err(error) => self.deny(&key, &error.to_string()),
             }
         }
     }
@@ -200,8 +201,10 @@ impl HocuspocusSession {
         }
     }
 
-    fn refuse(&mut self, key: &str, error: &AuthenticationError) {
-        self.deny(key, &error.to_string());
+    /// Ends the connection for a reason that passes. After a denial the client would do nothing more.
+    fn end_for_now(&mut self, why: impl Display) {
+        self.client.report(Code::DocumentForbidden, why);
+        self.end(DocumentCloseReason::RateLimited);
     }
 
     /// Denies a document. A later token for it is a fresh attempt.

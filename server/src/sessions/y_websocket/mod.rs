@@ -65,7 +65,7 @@ impl YWebsocketSession {
             YWebsocketMessage::Sync(message) => self.client.sync(message)?,
             YWebsocketMessage::Awareness(update) => self.client.awareness(update)?,
             YWebsocketMessage::QueryAwareness => MemberMessage::QueryAwareness,
-            YWebsocketMessage::SyncStatus(payload) => MemberMessage::Confirm(payload.into()),
+            YWebsocketMessage::SyncStatus(payload) => DocumentClient::question(payload)?,
             // Of no meaning from a client.
             YWebsocketMessage::PermissionDenied(_) => return Ok(()),
         };
