@@ -69,6 +69,21 @@ pub struct Limits {
     #[serde(with = "units::size")]
     #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB"))]
     pub max_presence_bytes_per_room: ByteSize,
+
+    /// Bytes of one shared document, as it is stored. Unset, or larger: `documents.max_bytes`.
+    #[serde(with = "units::optional_size")]
+    #[schemars(with = "Option<marks::SizeText>", extend("x-reload" = "live", "x-min" = "1 KiB"))]
+    pub max_document_bytes: Option<ByteSize>,
+
+    /// Bytes of one update of a shared document. Unset, or larger: `documents.max_update_bytes`.
+    #[serde(with = "units::optional_size")]
+    #[schemars(with = "Option<marks::SizeText>", extend("x-reload" = "live", "x-min" = "1 KiB"))]
+    pub max_document_update_bytes: Option<ByteSize>,
+
+    /// Bytes that one client shows of itself in a shared document (awareness). Unset, or larger: `documents.awareness_bytes`.
+    #[serde(with = "units::optional_size")]
+    #[schemars(with = "Option<marks::SizeText>", extend("x-reload" = "live", "x-min" = "64 B"))]
+    pub max_awareness_bytes: Option<ByteSize>,
 }
 
 impl Limits {
@@ -98,6 +113,9 @@ impl Default for Limits {
             client_presence_window_ms: NonZeroU64::new(30_000).expect("not zero"),
             max_payload_size_in_kb: count(3000),
             max_presence_bytes_per_room: ByteSize::mib(16),
+            max_document_bytes: None,
+            max_document_update_bytes: None,
+            max_awareness_bytes: None,
         }
     }
 }
