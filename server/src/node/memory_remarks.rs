@@ -38,7 +38,7 @@ pub fn memory_remarks(settings: &Settings, queue_memory: usize) -> Vec<Note> {
 }
 
 /// The settings that bound bytes in memory, of one connection or of the node.
-fn bounds(settings: &Settings) -> [(&'static str, ByteSize); 9] {
+fn bounds(settings: &Settings) -> [(&'static str, ByteSize); 12] {
     [
         ("server.max_frame_size", settings.server.max_frame_size),
         ("server.max_held_bytes", settings.server.max_held_bytes),
@@ -46,6 +46,9 @@ fn bounds(settings: &Settings) -> [(&'static str, ByteSize); 9] {
         ("broadcast.history.max_bytes", settings.broadcast.history.max_bytes),
         ("presence.max_bytes_per_client", settings.presence.max_bytes_per_client),
         ("limits.max_presence_bytes_per_room", settings.limits.max_presence_bytes_per_room),
+        ("documents.max_bytes", settings.documents.max_bytes),
+        ("documents.queue_bytes", settings.documents.queue_bytes),
+        ("documents.max_unsaved_bytes", settings.documents.max_unsaved_bytes),
         ("outbox.max_bytes", settings.outbox.max_bytes),
         ("bus.max_bytes", settings.bus.max_bytes),
         ("telemetry.log_queue_bytes", settings.telemetry.log_queue_bytes),
