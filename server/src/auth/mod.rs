@@ -36,6 +36,8 @@ pub use operator::{Denied, Operator, Operators, bearer};
 pub use permissions::{Permissions, PermissionsError, RoomAccess};
 pub use question_turns::{QuestionTurn, QuestionTurns};
 pub use room_claims::{DocumentAccess, DocumentRules, RoomClaims};
-pub use sign::{sign, sign_operator};
+pub use sign::{
+    sign, sign_for_rooms, sign_operator, signing_secret, with_users_claims, with_validated_claims,
+};
 pub use unverified::UnverifiedCallers;
 pub use verifier::Verifier;

@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use settings::{Auth, Settings};
+use settings::Settings;
 
 use self::secret::Secret;
-use crate::auth::{sign, sign_operator};
+use crate::auth::{sign, sign_operator, with_users_claims, with_validated_claims};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -179,24 +179,6 @@ fn operators_name(
     let operator =
         of_users.any(|users| users == secret.expose_secret()).then_some(("operator".into(), true.into()));
     operator.into_iter().chain([("sub".into(), sub.into())])
-}
-
-/// Adds the claims that this server requires, unless the arguments set them.
-fn with_users_claims(mut claims: Map<String, Value>, auth: &Auth) -> Map<String, Value> {
-    for (claim, configured) in [("iss", &auth.jwt_issuer), ("aud", &auth.jwt_audience)] {
-        if let Some(value) = configured {
-            claims.entry(claim).or_insert_with(|| value.as_str().into());
-        }
-    }
-    with_validated_claims(claims, auth)
-}
-
-/// Adds the claims that it requires from operators as well.
-fn with_validated_claims(mut claims: Map<String, Value>, auth: &Auth) -> Map<String, Value> {
-    for (claim, value) in &auth.claim_validators {
-        claims.entry(claim).or_insert_with(|| value.clone());
-    }
-    claims
 }
 
 #[cfg(test)]

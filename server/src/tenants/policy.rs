@@ -5,13 +5,15 @@
 //! [`DisconnectBefore`] reaches the connections that were there before it and no others.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use hub::Disconnect;
+use serde_json::{Map, Value};
 use settings::History;
 
 use super::spec::{DatabaseSpec, EffectiveSpec, TenantOrigin};
 use crate::auth::jwks::JwksSources;
-use crate::auth::{Claims, DocumentRules, Rights, Verifier};
+use crate::auth::{self, Claims, DocumentRules, Rights, Verifier};
 use crate::close_reason::CloseReason;
 use crate::telemetry::metrics::LazyTenantMetrics;
 use crate::telemetry::reports::Reports;
@@ -96,6 +98,17 @@ impl Policy {
     /// The rights that a token with `claims` gives in `room`, apart from what the room itself requires.
     pub fn permitted(&self, claims: &Claims, room: &str) -> Rights {
         Rights::of(claims.room_access(room, &self.document_rules()))
+    }
+
+    /// Signs a token for rooms and documents, valid from now for `expires_in`; `None` if the tenant has no secret: its identity provider
+    /// signs its tokens.
+    pub fn sign_for_rooms(
+        &self,
+        sub: &str,
+        claims: Map<String, Value>,
+        expires_in: Duration,
+    ) -> Option<String> {
+        auth::sign_for_rooms(&self.spec.spec.settings.auth, sub, claims, SystemTime::now(), expires_in)
     }
 
     /// Whether a join that does not mention presence has it.

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use settings::file_access::{self, SizeLimit};
 use settings::{Auth, Seed, Settings};
 
+use crate::auth::signing_secret;
 use crate::cli::data_dir::DataDir;
 
 /// A secret to sign with.
@@ -30,7 +31,7 @@ pub(super) fn of_users<'a>(
         None => Ok((&settings.auth, of_default_tenant(settings)?)),
         Some(id) => {
             let auth = &settings.tenants.get(id).with_context(|| unknown(settings, id))?.auth;
-            let secret = first(&auth.jwt_secret, &auth.jwt_secrets).with_context(|| {
+            let secret = signing_secret(auth).cloned().with_context(|| {
                 format!(
                     "the tenant `{id}` has no secret to sign with: set tenants.{id}.auth.jwt_secret, or have its \
                      tokens signed by its identity provider"
@@ -52,7 +53,7 @@ fn of_seeded_tenant(seed: &Seed) -> anyhow::Result<Secret> {
 /// The secret for operators.
 pub(super) fn of_operators(settings: &Settings) -> anyhow::Result<Secret> {
     let admin = &settings.admin;
-    let secret = first(&admin.jwt_secret, &admin.jwt_secrets).context(
+    let secret = admin.jwt_secret.iter().chain(&admin.jwt_secrets).next().cloned().context(
         "there is no secret for operators: set API_JWT_SECRET, or admin.jwt_secret in the file. Without one the \
          server accepts no operator",
     )?;
@@ -68,11 +69,6 @@ pub(super) fn of_metrics(settings: &Settings) -> anyhow::Result<Secret> {
     Ok(Secret { secret, source: "the configured secret for /metrics".into() })
 }
 
-/// The secret that signs new tokens; the others only verify.
-fn first(secret: &Option<SecretString>, others: &[SecretString]) -> Option<SecretString> {
-    secret.iter().chain(others).next().cloned()
-}
-
 fn unknown(settings: &Settings, id: &str) -> String {
     let known: Vec<_> = settings.tenants.keys().map(|id| format!("`{id}`")).collect();
     let default = &settings.server.default_tenant;
@@ -83,7 +79,7 @@ fn unknown(settings: &Settings, id: &str) -> String {
 }
 
 fn of_default_tenant(settings: &Settings) -> anyhow::Result<Secret> {
-    if let Some(secret) = first(&settings.auth.jwt_secret, &settings.auth.jwt_secrets) {
+    if let Some(secret) = signing_secret(&settings.auth).cloned() {
         return Ok(Secret { secret, source: "the configured secret".into() });
     }
     let directory = DataDir::of(settings);

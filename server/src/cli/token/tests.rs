@@ -4,7 +4,7 @@ use clap::Parser;
 use http::{HeaderMap, HeaderValue, header};
 use secrecy::ExposeSecret;
 use serde_json::json;
-use settings::Tenant;
+use settings::{Auth, Tenant};
 
 use super::*;
 use crate::auth::{Claims, Operators, TokenError, Verifier};
