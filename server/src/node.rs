@@ -5,6 +5,7 @@ mod cluster;
 mod databases;
 mod document_counts;
 mod gauges;
+mod http_refusal;
 mod keys;
 mod lifecycle;
 mod memory_limit;
@@ -19,6 +20,7 @@ mod store_status;
 
 pub use authentication::{Authenticated, AuthenticationError, NotAuthenticated};
 pub use document_counts::{DocumentCounts, LoadedDocument, SaveFailure};
+pub use http_refusal::{HttpRefusal, SUSPENDED, UNAUTHORIZED, UNKNOWN_TENANT};
 pub use keys::{NoVerificationKey, unusable_keys};
 pub use lifecycle::{Lifecycle, LifecyclePhase, Urgency};
 pub use memory_limit::MemoryLimit;

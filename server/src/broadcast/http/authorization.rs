@@ -11,7 +11,7 @@ use super::Rejection;
 use crate::auth::{
     AuthorizationError, Authorizer, Claims, Decision, Freshness, Question, QuestionTurns, traced,
 };
-use crate::node::Node;
+use crate::node::{Node, UNAUTHORIZED};
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::traces::{SpanName, TENANT, TOPIC, TraceSpan};
 use crate::tenants::{Databases, Tenant};
@@ -25,9 +25,6 @@ pub(super) const CANCELED: &str = "Query canceled";
 pub(super) const NO_PARTITION: &str = "Missing messages partition";
 pub(super) const FULL_DATABASE: &str = "Tenant database has too many connections";
 pub(super) const FULL_POOL: &str = "Connection pool exhausted";
-
-/// The text for a sender who may not send to a private room.
-pub(super) const UNAUTHORIZED: &str = "Unauthorized";
 
 /// Decides who may send to private rooms.
 pub struct Authorization {

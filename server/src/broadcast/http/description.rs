@@ -4,13 +4,9 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use wire::phoenix::FIELD_BYTES_MAX;
 
-use super::authorization::{
-    CANCELED, FULL_DATABASE, FULL_POOL, NO_DATABASE, NO_PARTITION, POLICY_ERROR, UNAUTHORIZED,
-};
-use super::{
-    BATCH_TOO_LONG, EXHAUSTED, SUSPENDED, TOO_MANY_REQUESTS, TOPIC_BYTES_MAX, UNKNOWN_TENANT,
-    UNSUPPORTED_CONTENT,
-};
+use super::authorization::{CANCELED, FULL_DATABASE, FULL_POOL, NO_DATABASE, NO_PARTITION, POLICY_ERROR};
+use super::{BATCH_TOO_LONG, EXHAUSTED, TOO_MANY_REQUESTS, TOPIC_BYTES_MAX, UNSUPPORTED_CONTENT};
+use crate::node::{SUSPENDED, UNAUTHORIZED, UNKNOWN_TENANT};
 use crate::routes::schema::{field_errors, message, named, nullable, object, object_with};
 use crate::routes::{Answer, BYTES_TYPE, Description, JSON_TYPE};
 use crate::telemetry::codes::Code;
@@ -102,7 +98,7 @@ fn checked(description: Description) -> Description {
     let rates = [TOO_MANY_REQUESTS, EXHAUSTED, FULL_POOL, Code::MemoryLimitReached.text()];
     refused_tenant(description)
         .answer(with_rate(accepted))
-        .json(StatusCode::UNAUTHORIZED, "The token is missing or not accepted.", message(&["Unauthorized"]))
+        .json(StatusCode::UNAUTHORIZED, "The token is missing or not accepted.", message(&[UNAUTHORIZED]))
         .json(
             StatusCode::FORBIDDEN,
             "The tenant is suspended, or the policies of the room do not allow it.",

@@ -27,7 +27,7 @@ use self::batch::DroppedMessages;
 use self::rate::RequestRate;
 use self::rejection::Rejection;
 use crate::auth::{Credentials, QuestionTurns, headers_as_json};
-use crate::node::{Authenticated, AuthenticationError, Node, NotAuthenticated};
+use crate::node::{Authenticated, HttpRefusal, Node, NotAuthenticated};
 use crate::response;
 use crate::routes::{
     ACTION, Access, BodyError, Operation, PAGE, ReceivedBody, RequestBody, RequestHead, Route, RouteHandler,
@@ -45,8 +45,6 @@ const TOO_LARGE: &str = "Payload size exceeds tenant limit";
 
 /// The texts of refusals, as the description of the routes has them too.
 const UNSUPPORTED_CONTENT: &str = "Unsupported Media Type. Use application/json or application/octet-stream";
-const UNKNOWN_TENANT: &str = "Tenant not found in database";
-const SUSPENDED: &str = "Realtime was disabled for this tenant";
 const TOO_MANY_REQUESTS: &str = "Too many requests";
 const EXHAUSTED: &str = "You have exceeded your rate limit";
 
@@ -218,30 +216,7 @@ fn unread(tenant: &Tenant, error: BodyError) -> Rejection {
 
 /// Reports that a request is refused before it counts.
 fn not_authenticated(node: &Node, refused: &NotAuthenticated) -> Rejection {
-    let (status, code, text) = match &refused.error {
-        AuthenticationError::TooManyFromAddress => {
-            let code = Code::AddressRateLimitReached;
-            (StatusCode::TOO_MANY_REQUESTS, code, code.text())
-        }
-        AuthenticationError::UnknownTenant => {
-            (StatusCode::UNAUTHORIZED, Code::TenantNotFound, UNKNOWN_TENANT)
-        }
-        AuthenticationError::TenantUnavailable(_) => {
-            let code = Code::TenantLookupFailed;
-            (StatusCode::SERVICE_UNAVAILABLE, code, code.text())
-        }
-        AuthenticationError::Suspended => (StatusCode::FORBIDDEN, Code::RealtimeDisabledForTenant, SUSPENDED),
-        AuthenticationError::Token(error) => (StatusCode::UNAUTHORIZED, error.code(), "Unauthorized"),
-        AuthenticationError::TooManyWaiting(error) => {
-            let code = error.code();
-            (StatusCode::SERVICE_UNAVAILABLE, code, code.text())
-        }
-    };
-    let reports = refused.tenant.as_ref().map_or(&node.reports, |tenant| &tenant.reports);
-    match &refused.error {
-        AuthenticationError::Token(error) => reports.record(code.at(Scope::Http), error),
-        _ => reports.record(code.at(Scope::Http), text),
-    }
+    let HttpRefusal { status, code, text } = node.refuse_http(refused);
     Rejection::message(status, code, text)
 }
 
