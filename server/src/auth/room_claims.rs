@@ -12,6 +12,9 @@ use super::token::Token;
 /// The role of clients that have no user.
 const ANONYMOUS: &str = "anon";
 
+/// The role of backends: Supabase's, which bypasses the policies of a database.
+const BACKEND: &str = "service_role";
+
 /// The claims of a verified token for rooms of the Realtime SDK and for documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomClaims {
@@ -58,16 +61,7 @@ impl RoomClaims {
     /// What its holder may do with the document `doc` of `room`; `None` for nothing. The least of what its permissions give in
     /// the room and for the document, of its scope, and of what its role may.
     pub fn document_access(&self, room: &str, doc: &str, rules: &DocumentRules) -> Option<DocumentAccess> {
-        let in_room = self.room_access(room, rules)?;
-        let with_document = match &self.permissions {
-            Some(permissions) => permissions.with_document(room, doc)?,
-            None => RoomAccess::Write,
-        };
-        let permitted = match in_room.min(with_document) {
-            RoomAccess::Presence => return None,
-            RoomAccess::Read => DocumentAccess::Read,
-            RoomAccess::Write => DocumentAccess::Write,
-        };
+        let permitted = document_access(self.permissions.as_deref(), (room, doc), rules)?;
         let is_anonymous = self.role.as_deref() == Some(ANONYMOUS);
         let of_role =
             if is_anonymous && !rules.anon_may_write { DocumentAccess::Read } else { DocumentAccess::Write };
@@ -84,10 +78,39 @@ fn room_access(permissions: Option<&Permissions>, room: &str, rules: &DocumentRu
     }
 }
 
+/// What `permissions` give with the document `doc` of `room`, if they exist: the least of what they give in the room and for the
+/// document.
+fn document_access(
+    permissions: Option<&Permissions>,
+    (room, doc): (&str, &str),
+    rules: &DocumentRules,
+) -> Option<DocumentAccess> {
+    let in_room = room_access(permissions, room, rules)?;
+    let with_document = match permissions {
+        Some(permissions) => permissions.with_document(room, doc)?,
+        None => RoomAccess::Write,
+    };
+    match in_room.min(with_document) {
+        RoomAccess::Presence => None,
+        RoomAccess::Read => Some(DocumentAccess::Read),
+        RoomAccess::Write => Some(DocumentAccess::Write),
+    }
+}
+
 impl Claims {
     /// What its holder may do in `room`; `None` for nothing.
     pub fn room_access(&self, room: &str, rules: &DocumentRules) -> Option<RoomAccess> {
         room_access(self.permissions.as_deref(), room, rules)
+    }
+
+    /// What its holder may permit others to do with the document `doc` of `room`, if it is a backend; `None` for nothing.
+    pub fn document_access(&self, room: &str, doc: &str, rules: &DocumentRules) -> Option<DocumentAccess> {
+        document_access(self.permissions.as_deref(), (room, doc), rules)
+    }
+
+    /// Whether its holder is a backend of the application, and not one of its users.
+    pub fn is_of_backend(&self) -> bool {
+        *self.role == *BACKEND
     }
 }
 
