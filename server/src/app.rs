@@ -45,7 +45,7 @@ use crate::telemetry::logs;
 use crate::tenants::database::{CHANGES_IDLE, Election, Reading, UnusedSlots};
 use crate::tenants::{Databases, database_authorizer};
 use crate::workers::Workers;
-use crate::{admin, broadcast, openapi};
+use crate::{admin, broadcast, documents, openapi};
 
 /// How often sampled metrics are brought up to date. Histograms keep single samples until then.
 const METRICS_INTERVAL: Duration = Duration::from_secs(5);
@@ -138,6 +138,7 @@ impl Server {
         let stopping = node.lifecycle.token(LifecyclePhase::Stopping);
         let changes = PostgresChanges::new(&node, &databases, tasks.clone(), stopping);
         let documents = Documents::new(&node, &documents, tasks.clone());
+        let y_sweet = documents::y_sweet::routes(&documents);
         let services = Services {
             node: Arc::clone(&node),
             authorizer,
@@ -151,6 +152,7 @@ impl Server {
         let routes = Arc::new(RouteTable::new([
             edge::upgrade_routes(&services, protocols),
             broadcast::http::routes(&node, authorization),
+            y_sweet,
             admin::routes(&node),
             admin::tenants::routes(&node),
             openapi::routes(&api),

@@ -33,6 +33,11 @@ pub struct Documents {
     #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB"))]
     pub max_update_bytes: ByteSize,
 
+    /// Largest body of a request of y-sweet's SDK, for a document or a token; larger ones are answered with 413.
+    #[serde(with = "units::size")]
+    #[schemars(with = "marks::SizeText", extend("x-reload" = "live", "x-min" = "1 KiB"))]
+    pub max_body_size: ByteSize,
+
     /// Documents that one connection may have open.
     #[schemars(range(min = 1), extend("x-reload" = "live"))]
     pub max_per_connection: NonZeroU32,
@@ -103,6 +108,7 @@ impl Default for Documents {
             y_websocket_echo: false,
             max_bytes: ByteSize::mib(32),
             max_update_bytes: ByteSize::mib(8),
+            max_body_size: ByteSize::kib(16),
             max_per_connection: count(100),
             queue_messages: count(10_000),
             queue_bytes: ByteSize::mib(16),

@@ -37,6 +37,7 @@ mod task;
 mod turn;
 mod unsaved;
 mod versions;
+pub mod y_sweet;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};

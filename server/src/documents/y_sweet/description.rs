@@ -1,0 +1,55 @@
+//! What the routes of y-sweet's SDK receive and answer, for the OpenAPI document. Tests compare it with real responses.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::document_id::ID_BYTES_MAX;
+use crate::routes::schema::{named, object, object_with};
+use crate::routes::{Description, JSON_TYPE};
+
+/// What these routes are about.
+const TAG: &str = "documents";
+
+pub(super) fn create() -> Description {
+    let body = object_with(json!({}), json!({"docId": id()}));
+    of_backend()
+        .body(JSON_TYPE, body)
+        .or_no_body()
+        .json(StatusCode::OK, "The id of the document.", object(json!({"docId": id()})))
+        .json(StatusCode::BAD_REQUEST, "The body is no JSON object, or the id is invalid.", refusal())
+        .json(StatusCode::UNPROCESSABLE_ENTITY, "A member of the body is invalid.", refusal())
+}
+
+/// The checks that all requests of backends have in common.
+fn of_backend() -> Description {
+    Description::new(TAG)
+        .tenant_selection()
+        .json(
+            StatusCode::UNAUTHORIZED,
+            "The token is missing or not accepted, or there is no such tenant.",
+            refusal(),
+        )
+        .json(
+            StatusCode::FORBIDDEN,
+            "The token is not one of a backend or does not permit the document, or the tenant is suspended.",
+            refusal(),
+        )
+        .json(
+            StatusCode::TOO_MANY_REQUESTS,
+            "The address is over the rate of callers without a valid token, or the tenant has no memory.",
+            refusal(),
+        )
+        .json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The tenant or the key of the token cannot be looked up now.",
+            refusal(),
+        )
+}
+
+fn id() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": ID_BYTES_MAX, "pattern": "^[A-Za-z0-9_-]+$"})
+}
+
+fn refusal() -> Value {
+    named("Refusal", object(json!({"error": {"type": "string"}})))
+}

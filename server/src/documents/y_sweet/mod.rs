@@ -1,0 +1,47 @@
+//! The HTTP routes of y-sweet's SDK (docs/protocol/documents.md#y-sweet): with them a backend names documents, and gets for each of its
+//! users the address and the token with which y-sweet's client opens one.
+//!
+//! A document is there from its first change on, so nothing is created here. Its id is the name of a room, whose document `default` it is.
+
+mod backend;
+mod description;
+mod document_id;
+mod refusal;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use serde_json::json;
+
+use self::backend::YSweetBackend;
+use self::document_id::NewDocument;
+use super::Documents;
+use crate::routes::{ACTION, Access, Operation, Route, RouteHandler, RoutedRequest};
+
+/// The routes of y-sweet's SDK.
+pub fn routes(documents: &Arc<Documents>) -> Vec<Route> {
+    let of_backend = |path, id, summary, handler| {
+        Route::new(ACTION, &[path], Access::Tenant, Operation { id, summary }, handler)
+            .body_limit("documents.max_body_size", |settings| settings.documents.max_body_size)
+    };
+    vec![
+        of_backend(
+            "/doc/new",
+            "createDocument",
+            "Chooses the id of a document, or checks the one in the body.",
+            RouteHandler::new(documents, create),
+        )
+        .describe(description::create()),
+    ]
+}
+
+async fn create(documents: Arc<Documents>, request: RoutedRequest) -> Response<Bytes> {
+    let RoutedRequest { head, body } = request;
+    let backend = match YSweetBackend::authenticate(&documents.node, &head).await {
+        Ok(backend) => backend,
+        Err(refusal) => return refusal.response(),
+    };
+    let id = backend.read::<NewDocument>(body).await.and_then(NewDocument::id);
+    backend.respond(id.map(|id| json!({ "docId": id.as_str() })))
+}
