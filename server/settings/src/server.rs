@@ -27,7 +27,7 @@ pub struct Server {
     pub port: u16,
 
     /// The address by which clients reach this server, such as `wss://realtime.example.com`, when it runs
-    /// behind a proxy or load balancer. Shown at the start and in `/status`.
+    /// behind a proxy or load balancer. Shown at the start and in `/status`, and given to clients of y-sweet.
     #[schemars(extend("x-reload" = "live", "x-kind" = "url", "x-schemes" = ["http://", "https://", "ws://", "wss://"]))]
     pub public_url: Option<String>,
 

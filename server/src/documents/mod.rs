@@ -63,6 +63,9 @@ pub const Y_WEBSOCKET: Dialect = Dialect::new(2);
 /// The dialect of Hocuspocus.
 pub const HOCUSPOCUS: Dialect = Dialect::new(3);
 
+/// The document of a room that is named alone.
+pub const DEFAULT_DOCUMENT: &str = "default";
+
 pub use self::document::{Document, Overloaded};
 pub use self::limits::DocumentLimits;
 pub use self::mailbox::MemberMessage;

@@ -10,7 +10,9 @@ use wire::yjs::{AwarenessUpdate, DocumentUpdate, StateVector, SyncMessage, YjsEr
 use super::{ClientContext, KeptClaims, Services};
 use crate::auth::{DocumentAccess, RoomClaims, TokenError};
 use crate::close_reason::{CloseReason, DocumentCloseReason};
-use crate::documents::{DocumentLimits, HocuspocusMember, MemberMessage, OpenDocument, OpenRequest};
+use crate::documents::{
+    DEFAULT_DOCUMENT, DocumentLimits, HocuspocusMember, MemberMessage, OpenDocument, OpenRequest,
+};
 use crate::telemetry::codes::{Code, Scope};
 use crate::telemetry::request_context::RequestContext;
 use crate::tenants::{SocketRegistration, Tenant};
@@ -57,9 +59,6 @@ pub(super) struct DocumentAddress {
     pub(super) room: Box<str>,
     pub(super) doc: Box<str>,
 }
-
-/// The document of a room that is named alone.
-const DEFAULT_DOCUMENT: &str = "default";
 
 /// Bytes of the name of a room, and of a document.
 const NAME_BYTES_MAX: usize = 256;

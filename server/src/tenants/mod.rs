@@ -38,6 +38,7 @@ pub use databases_absent::{
     database_authorizer,
 };
 pub use message_records::{MessageRecord, MessageRecords, RecordPayload, RecordsError, RecordsQuery};
+pub use naming::is_named_explicitly;
 pub use policy::{Policy, TenantStatus};
 pub use registry::{Registry, UnknownHost};
 pub use rekey::{ENCRYPTED_SETTINGS, Rekey, RekeyMode, RekeyReport};

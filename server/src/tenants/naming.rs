@@ -19,6 +19,11 @@ pub(super) enum Named<'a> {
     NotAtAll,
 }
 
+/// Whether the head of a request names its tenant by a header or parameter, and not by its host.
+pub fn is_named_explicitly(headers: &HeaderMap, uri: &Uri) -> bool {
+    matches!(Named::in_head(headers, uri), Named::Explicitly(_))
+}
+
 impl<'a> Named<'a> {
     /// The tenant that the head of a request names.
     pub(super) fn in_head(headers: &'a HeaderMap, uri: &'a Uri) -> Self {

@@ -14,11 +14,12 @@ use crate::node::{Authenticated, Node};
 use crate::response;
 use crate::routes::{RequestBody, RequestHead};
 use crate::telemetry::codes::{Code, Scope};
-use crate::tenants::Tenant;
+use crate::tenants::{Policy, Tenant};
 
 /// An authenticated backend of a tenant.
 pub(super) struct YSweetBackend {
     pub(super) tenant: Arc<Tenant>,
+    pub(super) policy: Arc<Policy>,
     pub(super) claims: Claims,
 }
 
@@ -27,11 +28,11 @@ impl YSweetBackend {
     pub(super) async fn authenticate(node: &Node, head: &RequestHead) -> Result<Self, YSweetRefusal> {
         let token = Credentials::of(head.headers(), head.uri()).for_http();
         let authenticated = node.authenticate((head.headers(), head.uri()), token, head.client_address());
-        let Authenticated { tenant, claims, .. } = authenticated.await.map_err(|refused| {
+        let Authenticated { tenant, policy, claims } = authenticated.await.map_err(|refused| {
             let refusal = node.refuse_http(&refused);
             YSweetRefusal::new(refusal.status, refusal.text)
         })?;
-        let backend = Self { tenant, claims };
+        let backend = Self { tenant, policy, claims };
         if !backend.claims.is_of_backend() {
             return Err(backend.forbidden("the token is not one of a backend, with the role `service_role`"));
         }

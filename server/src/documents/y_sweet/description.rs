@@ -3,8 +3,9 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::client_token::USER_BYTES_MAX;
 use super::document_id::ID_BYTES_MAX;
-use crate::routes::schema::{named, object, object_with};
+use crate::routes::schema::{count, named, object, object_with};
 use crate::routes::{Description, JSON_TYPE};
 
 /// What these routes are about.
@@ -18,6 +19,33 @@ pub(super) fn create() -> Description {
         .json(StatusCode::OK, "The id of the document.", object(json!({"docId": id()})))
         .json(StatusCode::BAD_REQUEST, "The body is no JSON object, or the id is invalid.", refusal())
         .json(StatusCode::UNPROCESSABLE_ENTITY, "A member of the body is invalid.", refusal())
+}
+
+pub(super) fn sign() -> Description {
+    let user = json!({"type": "string", "minLength": 1, "maxLength": USER_BYTES_MAX});
+    let body = object_with(
+        json!({}),
+        json!({"authorization": authorization(), "userId": user, "validForSeconds": count()}),
+    );
+    let text = || json!({"type": "string"});
+    let answer = object(json!({
+        "url": text(),
+        "baseUrl": text(),
+        "docId": id(),
+        "token": text(),
+        "authorization": authorization(),
+    }));
+    of_backend()
+        .parameter("path", "id", "The id of the document.", id())
+        .body(JSON_TYPE, body)
+        .or_no_body()
+        .json(StatusCode::OK, "What a client opens the document with.", answer)
+        .json(StatusCode::BAD_REQUEST, "The body is no JSON object, or the id is invalid.", refusal())
+        .json(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "A member of the body is invalid, or the tenant has no secret to sign tokens with.",
+            refusal(),
+        )
 }
 
 /// The checks that all requests of backends have in common.
@@ -48,6 +76,10 @@ fn of_backend() -> Description {
 
 fn id() -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": ID_BYTES_MAX, "pattern": "^[A-Za-z0-9_-]+$"})
+}
+
+fn authorization() -> Value {
+    json!({"enum": ["full", "read-only"]})
 }
 
 fn refusal() -> Value {

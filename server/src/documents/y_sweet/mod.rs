@@ -3,7 +3,9 @@
 //!
 //! A document is there from its first change on, so nothing is created here. Its id is the name of a room, whose document `default` it is.
 
+mod address;
 mod backend;
+mod client_token;
 mod description;
 mod document_id;
 mod refusal;
@@ -15,9 +17,12 @@ use http::Response;
 use serde_json::json;
 
 use self::backend::YSweetBackend;
-use self::document_id::NewDocument;
+use self::client_token::ClientTokenRequest;
+use self::document_id::{DocumentId, NewDocument};
+use self::refusal::YSweetRefusal;
 use super::Documents;
-use crate::routes::{ACTION, Access, Operation, Route, RouteHandler, RoutedRequest};
+use crate::node::Node;
+use crate::routes::{ACTION, Access, Operation, RequestHead, Route, RouteHandler, RoutedRequest};
 
 /// The routes of y-sweet's SDK.
 pub fn routes(documents: &Arc<Documents>) -> Vec<Route> {
@@ -33,6 +38,13 @@ pub fn routes(documents: &Arc<Documents>) -> Vec<Route> {
             RouteHandler::new(documents, create),
         )
         .describe(description::create()),
+        of_backend(
+            "/doc/{id}/auth",
+            "createDocumentToken",
+            "Signs a token with which a client opens the document.",
+            RouteHandler::new(documents, sign),
+        )
+        .describe(description::sign()),
     ]
 }
 
@@ -44,4 +56,32 @@ async fn create(documents: Arc<Documents>, request: RoutedRequest) -> Response<B
     };
     let id = backend.read::<NewDocument>(body).await.and_then(NewDocument::id);
     backend.respond(id.map(|id| json!({ "docId": id.as_str() })))
+}
+
+async fn sign(documents: Arc<Documents>, request: RoutedRequest) -> Response<Bytes> {
+    let RoutedRequest { head, body } = request;
+    let backend = match YSweetBackend::authenticate(&documents.node, &head).await {
+        Ok(backend) => backend,
+        Err(refusal) => return refusal.response(),
+    };
+    let signed = signed(&documents.node, &backend, &head, backend.read(body).await);
+    backend.respond(signed)
+}
+
+fn signed(
+    node: &Node,
+    backend: &YSweetBackend,
+    head: &RequestHead,
+    request: Result<ClientTokenRequest, YSweetRefusal>,
+) -> Result<serde_json::Value, YSweetRefusal> {
+    let (id, request) = (DocumentId::parse(head.parameter("id"))?, request?);
+    let token = client_token::sign(backend, &id, &request)?;
+    let address = address::of(&node.settings().server, head, &backend.tenant)?;
+    Ok(json!({
+        "url": address.websocket(),
+        "baseUrl": address.http(&id),
+        "docId": id.as_str(),
+        "token": token,
+        "authorization": request.authorization,
+    }))
 }
