@@ -34,7 +34,7 @@ async fn where_the_main_port_needs_a_proxy_header_the_internal_one_needs_none() 
     let without_header = server.behind(server.endpoint().over_tls(certificate.client()));
     assert!(without_header.try_send(Request::get("/readyz")).await.is_err());
     let internal = server.internal();
-    for path in ["/", "/health", "/healthcheck", "/readyz", "/metrics"] {
+    for path in ["/", "/health", "/healthcheck", "/ready", "/readyz", "/metrics"] {
         assert_eq!(internal.send(Request::get(path)).await.status, 200, "{path}");
     }
     let header = b"PROXY TCP4 192.0.2.7 127.0.0.1 4242 443\r\n";

@@ -16,7 +16,7 @@ const SPARE: usize = 1_024;
 /// Time within which a health check is answered on a busy machine, whatever other clients do: they may wait for an hour.
 const HEALTH_CHECK_MAX: Duration = Duration::from_secs(10);
 
-const HEALTH_CHECKS: [&str; 5] = ["/", "/health", "/healthcheck", "/readyz", "/metrics"];
+const HEALTH_CHECKS: [&str; 6] = ["/", "/health", "/healthcheck", "/ready", "/readyz", "/metrics"];
 
 /// A server that waits for requests for ever.
 async fn patient(change: impl FnOnce(&mut Settings)) -> World {

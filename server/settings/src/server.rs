@@ -87,7 +87,7 @@ pub struct Server {
     pub ipv6_prefix_length: u8,
 
     /// TCP connections, beyond all others, that are reserved for health checks: `/`, `/health`, `/healthcheck`,
-    /// `/readyz` and `/metrics`. A connection above the other limits has one of them until its request has been read, and
+    /// `/ready`, `/readyz` and `/metrics`. A connection above the other limits has one of them until its request has been read, and
     /// any other request is answered with 503. One client address has a quarter of them.
     #[schemars(extend("x-reload" = "live"))]
     pub reserved_sockets: NonZeroUsize,

@@ -21,7 +21,7 @@ pub struct Telemetry {
     #[schemars(extend("x-reload" = "live", "x-names" = "module"))]
     pub log_modules: BTreeMap<String, LogLevel>,
 
-    /// Whether requests for `/health`, `/healthcheck` and `/readyz` are logged like others.
+    /// Whether requests for `/health`, `/healthcheck`, `/ready` and `/readyz` are logged like others.
     #[schemars(extend("x-reload" = "live"))]
     pub log_health_checks: bool,
 

@@ -144,13 +144,18 @@ impl Documents {
         if let Some(document) = open.get(&key) {
             return Arc::clone(document);
         }
-        let is_default = *tenant.id == *self.node.settings().server.default_tenant;
-        let owner = (!is_default).then(|| Arc::clone(&tenant.id));
-        let name = DocumentName { tenant: owner, room: room.into(), doc: doc.into() };
+        let name = self.name(tenant, room, doc);
         let document = Document::new(self, tenant, (key.clone(), name));
         open.insert(key, Arc::clone(&document));
         self.node.documents.set_open(open.len());
         document
+    }
+
+    /// What the store calls the document `doc` of `room`.
+    fn name(&self, tenant: &Tenant, room: &str, doc: &str) -> DocumentName {
+        let is_default = *tenant.id == *self.node.settings().server.default_tenant;
+        let owner = (!is_default).then(|| Arc::clone(&tenant.id));
+        DocumentName { tenant: owner, room: room.into(), doc: doc.into() }
     }
 
     /// Removes a document without members, if nothing waits for it.

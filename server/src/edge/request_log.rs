@@ -39,7 +39,7 @@ impl RequestLog {
     pub(super) fn is_health_check(&self) -> bool {
         let mut segments = self.path.split('/').filter(|segment| !segment.is_empty());
         let first_two = (segments.next(), segments.next());
-        matches!(first_two, (None | Some("health" | "healthcheck" | "readyz"), None))
+        matches!(first_two, (None | Some("health" | "healthcheck" | "ready" | "readyz"), None))
             || (self.path.starts_with("/api/tenants/") && self.path.ends_with("/health"))
     }
 
@@ -107,7 +107,9 @@ mod tests {
 
     #[test]
     fn health_checks_are_recognised_by_their_path() {
-        for path in ["/", "/health", "//health/", "/healthcheck", "/readyz", "/api/tenants/a/health"] {
+        for path in
+            ["/", "/health", "//health/", "/healthcheck", "/ready", "/readyz", "/api/tenants/a/health"]
+        {
             assert!(log(path).is_health_check(), "{path}");
         }
         for path in ["/metrics", "/api/broadcast/room/events/health", "/socket/websocket"] {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::client_token::USER_BYTES_MAX;
 use super::document_id::ID_BYTES_MAX;
+use super::store_check::UNREACHABLE;
 use crate::routes::schema::{count, named, object, object_with};
 use crate::routes::{Description, JSON_TYPE};
 
@@ -46,6 +47,21 @@ pub(super) fn sign() -> Description {
             "A member of the body is invalid, or the tenant has no secret to sign tokens with.",
             refusal(),
         )
+}
+
+pub(super) fn check_store() -> Description {
+    let ok = object(json!({"ok": {"const": true}}));
+    let failed = object(json!({"ok": {"const": false}, "error": {"const": UNREACHABLE}}));
+    of_backend().json(StatusCode::OK, "Whether the store returns documents.", json!({"anyOf": [ok, failed]}))
+}
+
+pub(super) fn ready() -> Description {
+    let ok = |value: bool| object(json!({"ok": {"const": value}}));
+    Description::new(TAG).json(StatusCode::OK, "The node takes clients.", ok(true)).json(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The node is stopping.",
+        ok(false),
+    )
 }
 
 /// The checks that all requests of backends have in common.
