@@ -4,6 +4,7 @@ mod editor;
 mod hostile;
 mod limits;
 mod nodes;
+mod y_sweet;
 
 use harness::World;
 use serde_json::json;
