@@ -96,7 +96,7 @@ test('the programs for documents edit one document, which the token of the examp
   const server = await Server.start()
   t.after(() => server.close())
   const [, ...documents] = blocks('js')
-  const [yWebsocket, hocuspocus] = documents.slice(0, 2).map((program) =>
+  const [yWebsocket, hocuspocus, ySweet] = documents.slice(0, 3).map((program) =>
     program
       .replace("'y-websocket'", "'y-websocket-3.1'")
       .replace("'@hocuspocus/provider'", "'hocuspocus-4.8'")
@@ -115,6 +115,9 @@ provider.on('synced', () => console.log(provider.document.getText('notes').toStr
   const writes = `${hocuspocus}
 provider.document.getText('notes').insert(0, 'And. ')`
   await printed(await runClient(t, server, writes, token), 'saved')
+
+  const backend = server.token({ role: 'service_role', sub: undefined })
+  await printed(await runClient(t, server, ySweet, backend), "authorization: 'read-only'")
 })
 
 /** An empty PostgreSQL, prepared by the commands of «Your Postgres», and the variables for a server with it. */
@@ -140,7 +143,7 @@ test('from an empty database to private rooms and messages from SQL', async (t) 
   postgres.sql(policies, 'app')
   const server = await Server.start(variables)
   t.after(() => server.close())
-  const [, , , program] = blocks('js')
+  const [, , , , program] = blocks('js')
   const [ann, bob] = ['ann', 'bob'].map((sub) => server.token({ sub }))
   const { child } = await runClient(t, server, program, ann)
   let printed = ''
@@ -169,7 +172,7 @@ test('from an empty database to changes of tables', async (t) => {
   postgres.sql(tables, 'app')
   const server = await Server.start(variables)
   t.after(() => server.close())
-  const [, , , , program] = blocks('js')
+  const [, , , , , program] = blocks('js')
   const { child } = await runClient(t, server, program, server.token({ sub: 'ann' }))
   let printed = ''
   let written = false

@@ -199,15 +199,21 @@ export const Y_WEBSOCKET = ['1.5', '2.1', '3.1'].map((version) => ({
   },
 }))
 
-/** y-sweet, whose client tokens are made by the application here: the token in them is one for this server. */
+/** y-sweet. */
 export const Y_SWEET = {
   name: 'y-sweet 0.9',
-  async open(t, server, docId, token) {
+  /** With client tokens that are made by the application: the token in them is one for this server. */
+  open(t, server, docId, token) {
+    const url = `${server.webSocketUrl}/yjs`
+    return this.openWith(t, docId, (editor) => ({ url, baseUrl: server.url, docId, token: editor.token }), token)
+  },
+
+  /** With what `clientToken` returns, which is asked for one before the first connection, and again while it cannot connect. */
+  async openWith(t, docId, clientToken, token) {
     const { createYjsProvider } = await import('@y-sweet/client')
     const editor = new YSweetEditor(token)
-    const clientToken = async () => ({ url: `${server.webSocketUrl}/yjs`, baseUrl: server.url, docId, token: editor.token })
     const options = { WebSocketPolyfill: WebSocket, showDebuggerLink: false }
-    const provider = createYjsProvider(editor.doc, docId, clientToken, options)
+    const provider = createYjsProvider(editor.doc, docId, async () => clientToken(editor), options)
     provider.on('connection-close', (event) => editor.closings.push(event.code))
     editor.watch(t, provider, ['connection-status', 'connection-close', 'local-changes'])
     return editor
