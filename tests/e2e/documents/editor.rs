@@ -6,7 +6,7 @@ use wire::y_websocket::{YWebsocketMessage, messages};
 use wire::yjs::{AwarenessEntry, AwarenessUpdate, SyncMessage};
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
-use yrs::{Doc, GetString, ReadTxn, StateVector, Text, Transact, Update};
+use yrs::{Doc, GetString, ReadTxn, StateVector, Text, Transact, TransactionMut, Update};
 
 /// A document and its connection.
 pub struct Editor {
@@ -36,12 +36,27 @@ impl Editor {
 
     /// Connects to an address with a document that has something already.
     pub async fn open_at(world: &World, target: &str, doc: Doc) -> Editor {
+        let opened = Editor::try_open_at(world, target, doc).await;
+        opened.expect("the connection goes on")
+    }
+
+    /// The same, or nothing if the server ends the connection.
+    pub async fn try_open_at(world: &World, target: &str, doc: Doc) -> Option<Editor> {
         let client = world.connect_to(Dialect::V2, target).await.expect("the handshake succeeds");
         let mut editor = Editor { client, doc, states: Vec::new() };
-        let state_vector = editor.doc.transact().state_vector().encode_v1();
-        editor.send(YWebsocketMessage::Sync(SyncMessage::Step1(&state_vector))).await;
-        while !editor.receive().await {}
-        editor
+        editor.ask().await;
+        loop {
+            let Frame::Binary(frame) = editor.client.next().await else { return None };
+            if editor.handle(&frame).await {
+                return Some(editor);
+            }
+        }
+    }
+
+    /// Asks for what it lacks.
+    async fn ask(&mut self) {
+        let state_vector = self.doc.transact().state_vector().encode_v1();
+        self.send(YWebsocketMessage::Sync(SyncMessage::Step1(&state_vector))).await;
     }
 
     /// The text.
@@ -67,12 +82,22 @@ impl Editor {
     /// Deletes so many bytes at the beginning.
     pub async fn remove(&mut self, length: u32) {
         let field = self.doc.get_or_insert_text("text");
+        self.change(|transaction| field.remove_range(transaction, 0, length)).await;
+    }
+
+    /// Changes the document.
+    pub async fn change(&mut self, change: impl FnOnce(&mut TransactionMut<'_>)) {
         let update = {
             let mut transaction = self.doc.transact_mut();
-            field.remove_range(&mut transaction, 0, length);
+            change(&mut transaction);
             transaction.encode_update_v1()
         };
         self.send(YWebsocketMessage::Sync(SyncMessage::Update(&update))).await;
+    }
+
+    /// The document.
+    pub fn doc(&self) -> &Doc {
+        &self.doc
     }
 
     /// All that it has, as one update.
@@ -124,7 +149,31 @@ impl Editor {
 
     /// The same. Returns whether it came back before the connection has ended.
     pub async fn is_confirmed(&mut self) -> bool {
+        self.ask_whether_saved().await;
+        self.is_saved().await
+    }
+
+    /// Sends that message, and does not wait.
+    pub async fn ask_whether_saved(&mut self) {
         self.send(YWebsocketMessage::SyncStatus(b"saved?")).await;
+    }
+
+    /// Whether that message comes back before what the server answers although nothing is stored.
+    pub async fn is_saved_at_once(&mut self) -> bool {
+        self.ask().await;
+        loop {
+            let frame = self.next().await;
+            if frame.ends_with(b"saved?") {
+                return true;
+            }
+            if self.handle(&frame).await {
+                return false;
+            }
+        }
+    }
+
+    /// Reads until that message comes back. Returns whether it did before the connection has ended.
+    pub async fn is_saved(&mut self) -> bool {
         loop {
             match self.client.next().await {
                 Frame::Binary(frame) if frame.ends_with(b"saved?") => return true,
@@ -161,7 +210,7 @@ impl Editor {
             128..65_540 => 4,
             _ => 10,
         };
-        self.client.send_binary(frame.bytes()[header..].to_vec()).await;
+        self.client.try_send_binary(frame.bytes()[header..].to_vec()).await;
     }
 
     /// Sends bytes as they are.

@@ -121,6 +121,11 @@ impl Client {
         self.send(Message::binary(bytes)).await.expect("a binary frame is sent");
     }
 
+    /// Sends a binary frame, unless the connection is over. That is seen by what is read next.
+    pub async fn try_send_binary(&mut self, bytes: Vec<u8>) {
+        let _sent = self.send(Message::binary(bytes)).await;
+    }
+
     /// Sends a push in the client's dialect, with the join_ref of its first join.
     ///
     /// # Panics
