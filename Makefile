@@ -19,6 +19,6 @@ bench:
 	@cargo build --release -p realtime-server -p load && cargo run --release -q -p load -- $(ARGS)
 
 # An hour of all attacks at once on nodes with 512 MB (tests/soak/README.md), then five minutes of fuzzing for every
-# decoder and of requests written from the OpenAPI document: MINUTES=5 SECONDS_EACH=0 make soak.
+# decoder and of requests written from the OpenAPI document: MINUTES=5 SECONDS_EACH=0 KILLS=0 make soak.
 soak:
 	@tests/run-soak
