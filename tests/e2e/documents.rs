@@ -1,5 +1,6 @@
 //! Shared documents over the y-websocket protocol (docs/protocol/documents.md).
 
+#[expect(dead_code, reason = "the tests of faults use the rest")]
 mod editor;
 mod hostile;
 mod limits;
