@@ -12,7 +12,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use rustix::net::sockopt;
 
-use crate::entry::{self, Entry};
+use crate::entry::{self, Entry, Reply};
 use crate::frames::{Frames, Item, Part};
 use crate::message::{self, opcode};
 use crate::stream::Stream;
@@ -248,8 +248,11 @@ impl Connection {
                 bail!("the server closed a connection while {:?}: {code}", self.stage)
             }
             opcode::TEXT | opcode::BINARY if self.stage == Stage::Joining => {
-                if !entry::is_join_reply(opcode, body) {
-                    bail!("the join was refused: {}", String::from_utf8_lossy(body));
+                let expected = self.entry.as_ref().expect("an entry lasts until the join").expected;
+                match expected.reply(opcode, body) {
+                    Reply::Joined => {}
+                    Reply::Other => return Ok(()),
+                    Reply::Refused => bail!("the join was refused: {}", String::from_utf8_lossy(body)),
                 }
                 self.stage = Stage::Joined;
                 self.entry = None;

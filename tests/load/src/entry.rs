@@ -15,6 +15,42 @@ pub struct Entry {
     pub join: Option<Vec<u8>>,
     /// How the server's certificate is verified, if it has one.
     pub tls: Option<Arc<ClientConfig>>,
+    /// What it waits for.
+    pub expected: Expected,
+}
+
+/// The reply that ends an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// That to the join of a room, which comes first.
+    Room,
+    /// Step 2 of a document. Each message begins with so many bytes of a name.
+    Document(usize),
+}
+
+/// What a message means for a connection that has not joined yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    Joined,
+    /// Others may come before the expected one.
+    Other,
+    Refused,
+}
+
+impl Expected {
+    /// What this message means.
+    pub fn reply(self, opcode: u8, body: &[u8]) -> Reply {
+        match self {
+            Self::Room if is_join_reply(opcode, body) => Reply::Joined,
+            Self::Room => Reply::Refused,
+            Self::Document(name) => match body.get(name..) {
+                Some([0, 1, ..]) => Reply::Joined,
+                // Denied: by Hocuspocus, and by y-websocket.
+                Some([2, 0 | 1, ..]) => Reply::Refused,
+                _ => Reply::Other,
+            },
+        }
+    }
 }
 
 impl Entry {
@@ -24,6 +60,19 @@ impl Entry {
             hello: message::upgrade(host, token).into_bytes(),
             join: Some(message::client_frame(opcode::TEXT, join.as_bytes())),
             tls,
+            expected: Expected::Room,
+        }
+    }
+
+    /// Upgrade on this path, then the messages that open a document. Each message begins with so many bytes of its name.
+    pub fn document(host: &str, path: &str, messages: &[Vec<u8>], name: usize) -> Self {
+        Self {
+            hello: message::upgrade_on(host, path).into_bytes(),
+            join: Some(
+                messages.iter().flat_map(|body| message::client_frame(opcode::BINARY, body)).collect(),
+            ),
+            tls: None,
+            expected: Expected::Document(name),
         }
     }
 
@@ -37,12 +86,12 @@ impl Entry {
 
     /// The room's number; the floor answers with an empty frame.
     pub fn floor(room: u32) -> Self {
-        Self { hello: room.to_le_bytes().to_vec(), join: None, tls: None }
+        Self { hello: room.to_le_bytes().to_vec(), join: None, tls: None, expected: Expected::Room }
     }
 }
 
 /// Whether this is the expected reply to a join: the floor's empty frame, or a Phoenix reply that says ok.
-pub fn is_join_reply(opcode: u8, body: &[u8]) -> bool {
+fn is_join_reply(opcode: u8, body: &[u8]) -> bool {
     if opcode == opcode::BINARY {
         return body.is_empty();
     }

@@ -218,8 +218,13 @@ fn join_with(topic: &str, config: &serde_json::Value) -> String {
 
 /// The request that opens a V2 socket, on the path and with the parameters supabase-js uses.
 pub fn upgrade(host: &str, token: &str) -> String {
+    upgrade_on(host, &format!("/realtime/v1/websocket?apikey={token}&vsn=2.0.0"))
+}
+
+/// The request that opens a socket on any path.
+pub fn upgrade_on(host: &str, path: &str) -> String {
     format!(
-        "GET /realtime/v1/websocket?apikey={token}&vsn=2.0.0 HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n\
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
     )
 }

@@ -4,6 +4,7 @@ mod abuse;
 mod both_cores;
 mod changes;
 mod database;
+mod documents;
 mod exporters;
 mod fanout;
 mod history;
@@ -277,6 +278,21 @@ pub const ALL: &[Workload] = &[
         name: "changes-large",
         reach: "a transaction of 1,000,000 rows: all in order; by default one notice; < 100 MB; p99 of `paced` ≤ 2 × quiet",
         run: changes::transaction,
+    },
+    Workload {
+        name: "documents-typing",
+        reach: "50 documents × 10 editors × 10 updates/s, durable: CPU ≤ 0.95 × y-sweet, ≤ 0.6 × Hocuspocus; p99 ≤ 10 ms, acknowledged < 8 ms",
+        run: documents::typing,
+    },
+    Workload {
+        name: "documents-slow-disk",
+        reach: "the same with 5 ms more for each fdatasync: p99 ≤ 10 ms, acknowledged < 30 ms",
+        run: documents::slow_disk,
+    },
+    Workload {
+        name: "documents-crowd",
+        reach: "one document, 200 editors, 4 in flight each: delivered ≥ 1.25 × Hocuspocus, ≥ 5 × y-sweet",
+        run: documents::crowd,
     },
 ];
 
