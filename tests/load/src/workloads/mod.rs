@@ -294,6 +294,21 @@ pub const ALL: &[Workload] = &[
         reach: "one document, 200 editors, 4 in flight each: delivered ≥ 1.25 × Hocuspocus, ≥ 5 × y-sweet",
         run: documents::crowd,
     },
+    Workload {
+        name: "documents-cold",
+        reach: "the first open of a document of 200,000 items: < 300 ms without compaction, < 50 ms with it",
+        run: documents::cold,
+    },
+    Workload {
+        name: "documents-idle",
+        reach: "10,000 documents of 20 KB, one idle client each: ≤ 12 KiB each",
+        run: documents::idle,
+    },
+    Workload {
+        name: "documents-stored",
+        reach: "100,000 stored documents: start < 1 s, open of one < 20 ms",
+        run: documents::stored,
+    },
 ];
 
 /// What every workload needs to know.

@@ -130,6 +130,14 @@ impl Service {
         }
     }
 
+    /// From `spawn` until it accepted connections. Only of ours.
+    pub fn started_in(&self) -> Duration {
+        match &self.running {
+            Running::Ours(target) => target.started_in,
+            Running::Peer(..) => Duration::ZERO,
+        }
+    }
+
     /// What each message about this document begins with.
     pub fn prefix(&self, document: usize) -> Vec<u8> {
         let mut prefix = Vec::new();

@@ -127,6 +127,13 @@ pub fn ranges(update: &[u8], mut covered: impl FnMut(u32, u32, u32)) -> Option<(
     Some(())
 }
 
+/// How many structs an update has. `None` if it has something else than text.
+pub fn structs(update: &[u8]) -> Option<usize> {
+    let mut count = 0;
+    ranges(update, |_, _, _| count += 1)?;
+    Some(count)
+}
+
 /// What is left to read.
 struct Reader<'a>(&'a [u8]);
 
