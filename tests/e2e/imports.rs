@@ -40,8 +40,9 @@ const FOUNDATION: [&str; 17] = [
 const SLICES: &[&str] = LAYERS[5];
 
 /// External crates that one module hides from the rest: the crate, and the path that may name it. TLS has two of them.
-const CONFINED: [(&str, &str); 41] = [
+const CONFINED: [(&str, &str); 42] = [
     ("yrs", "server/src/documents/"),
+    ("yrs", "server/tests/document_faults/"),
     ("yrs", "server/wire/fuzz/"),
     ("yrs", "server/wire/tests/"),
     ("hyper", "server/src/edge/"),
