@@ -3,15 +3,21 @@
 
 use std::future::ready;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use hub::MemoryKind;
+use tokio::time::timeout;
 
 use super::content::Inapplicable;
 use super::document::Document;
 use super::loading::{LoadError, MEMORY_FACTOR, bytes_of, content_of};
+use crate::node::LifecyclePhase;
 use crate::store::{MergeDocument, MergeRefused};
 use crate::telemetry::codes::Code;
+
+/// How long the next compaction waits at most.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Compacts a log that is long.
 pub(super) fn compact_if_long(document: &Arc<Document>) {
@@ -30,6 +36,7 @@ pub(super) fn compact(document: &Arc<Document>) {
         let documents = &document.documents;
         // Never closed.
         let _permit = documents.compactions.acquire().await;
+        let begun = Instant::now();
         let (offload, party) = (Arc::clone(&documents.node.offload), document.tenant.memory.party());
         let before = Arc::new(OnceLock::new());
         let merged_from = Arc::clone(&before);
@@ -70,5 +77,8 @@ pub(super) fn compact(document: &Arc<Document>) {
                 document.report(Code::UnableToCompactDocument, &error);
             }
         }
+        // Many documents become long at the same time, and half of the time of the store is for what they append.
+        let stopping = documents.node.lifecycle.token(LifecyclePhase::Stopping);
+        let _stopping = timeout(begun.elapsed().min(PAUSE_MAX), stopping.cancelled()).await;
     });
 }

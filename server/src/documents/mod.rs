@@ -87,8 +87,8 @@ pub struct Documents {
     _stop: DropGuard,
 }
 
-/// Compactions at once, each of which has a document in memory a second time.
-const COMPACTIONS_MAX: usize = 2;
+/// Compactions at once: each has a document in memory a second time, and appends wait while it writes.
+const COMPACTIONS_MAX: usize = 1;
 
 /// Starts the task of a document.
 fn start(document: &Arc<Document>, parked: Box<ParkedDocument>) {
