@@ -237,7 +237,11 @@ impl Cluster {
         while !self.psql(USER).args(["-c", "SELECT 1"]).status().expect("psql is installed").success() {
             assert!(started.elapsed() < START_MAX, "PostgreSQL does not start: {}", self.log());
             thread::sleep(Duration::from_millis(20));
-            assert!(child.try_wait().expect("a child of this process").is_none(), "it ends: {}", self.log());
+            if child.try_wait().expect("a child of this process").is_some() {
+                // A client of another test may have been given its port for a moment.
+                assert!(self.log().contains("Address already in use"), "it ends: {}", self.log());
+                child = self.spawn();
+            }
         }
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
     }
