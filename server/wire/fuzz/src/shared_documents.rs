@@ -6,7 +6,9 @@
 use wire::hocuspocus::{self, HocuspocusFrame};
 use wire::lib0::{Lib0Error, Lib0Reader, Lib0Write};
 use wire::y_websocket;
-use wire::yjs::{AwarenessUpdate, CLOCK_MAX, DocumentUpdate, StateVector, TYPE_DEPTH_MAX, type_depth};
+use wire::yjs::{
+    AwarenessUpdate, CLOCK_MAX, DocumentUpdate, StateVector, TYPE_DEPTH_MAX, concatenate, type_depth,
+};
 use yrs::encoding::read::Error;
 use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
@@ -111,9 +113,9 @@ pub fn document_update(data: &[u8]) {
 }
 
 /// Updates, each with its length before it, applied one after the other. A document stays as shallow as was calculated before, so that
-/// yrs can delete all of it, and one who is sent all of it has the same.
+/// yrs can delete all of it, and one who is sent all of it has the same, encoded by the document or as the updates follow each other.
 pub fn document_updates(data: &[u8]) {
-    let (mut reader, doc) = (Lib0Reader::new(data), document());
+    let (mut reader, doc, mut applied) = (Lib0Reader::new(data), document(), Vec::new());
     while let Ok(update) = reader.var_bytes() {
         let Ok(decoded) = DocumentUpdate::decode(update) else { return };
         let Ok(known) = Update::decode_v1(update) else { return };
@@ -130,12 +132,16 @@ pub fn document_updates(data: &[u8]) {
         let after = state(&doc);
         let after = DocumentUpdate::decode(&after).expect("what yrs writes is accepted");
         assert!(type_depth(None, &[&after]) <= depth);
+        applied.push(decoded);
     }
-    let (all, copy) = (state(&doc), document());
-    copy.transact_mut().apply_update(Update::decode_v1(&all).unwrap()).unwrap();
-    assert!(!has_pending(&copy), "all of it is there");
-    assert_eq!(copy.transact().snapshot(), doc.transact().snapshot());
-    assert_eq!(text(&copy), text(&doc));
+    for all in [Some(state(&doc)), concatenate(&applied)].into_iter().flatten() {
+        DocumentUpdate::decode(&all).expect("what is written is accepted");
+        let copy = document();
+        copy.transact_mut().apply_update(Update::decode_v1(&all).unwrap()).unwrap();
+        assert!(!has_pending(&copy), "all of it is there");
+        assert_eq!(copy.transact().snapshot(), doc.transact().snapshot());
+        assert_eq!(text(&copy), text(&doc));
+    }
 }
 
 fn document() -> Doc {

@@ -22,4 +22,6 @@ pub use error::YjsError;
 pub use fields::CLOCK_MAX;
 pub use state_vector::StateVector;
 pub use sync::SyncMessage;
-pub use update::{ANY_DEPTH_MAX, ClientSection, DeletedRange, DocumentUpdate, TYPE_DEPTH_MAX, type_depth};
+pub use update::{
+    ANY_DEPTH_MAX, ClientSection, DeletedRange, DocumentUpdate, TYPE_DEPTH_MAX, concatenate, type_depth,
+};

@@ -32,7 +32,8 @@ fn error(bytes: &[u8]) -> YjsError {
 #[test]
 fn an_insertion_is_a_section_of_its_client() {
     let update = DocumentUpdate::decode(&TEXT[..12]).unwrap();
-    assert_eq!(update.sections(), [ClientSection { client: 1, clock: 0, end: 2, structs: 1 }]);
+    let body = &TEXT[4..11];
+    assert_eq!(update.sections(), [ClientSection { client: 1, clock: 0, end: 2, structs: 1, body }]);
     assert_eq!((update.structs(), update.deleted_ranges(), update.is_empty()), (1, 0, false));
 }
 

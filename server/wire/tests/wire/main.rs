@@ -9,6 +9,7 @@ mod fuzz;
 mod binary;
 mod bindings;
 mod broadcast;
+mod concatenation;
 mod corpus;
 mod document_update;
 mod documents;

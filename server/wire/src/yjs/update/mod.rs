@@ -16,6 +16,7 @@
 //! represent, or when the parent of an item is not a shared type.
 
 mod any;
+mod concatenation;
 mod content;
 mod deletions;
 mod item;
@@ -29,6 +30,7 @@ use super::YjsError;
 use crate::lib0::Lib0Reader;
 
 pub use any::ANY_DEPTH_MAX;
+pub use concatenation::concatenate;
 pub use deletions::DeletedRange;
 pub use nesting::{TYPE_DEPTH_MAX, type_depth};
 pub use sections::ClientSection;
@@ -37,7 +39,7 @@ pub use sections::ClientSection;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentUpdate<'a> {
     bytes: &'a [u8],
-    sections: Vec<ClientSection>,
+    sections: Vec<ClientSection<'a>>,
     nested: Nested,
     deletions: Deletions<'a>,
 }
@@ -62,7 +64,7 @@ impl<'a> DocumentUpdate<'a> {
     }
 
     /// What it has of each client, each client once.
-    pub fn sections(&self) -> &[ClientSection] {
+    pub fn sections(&self) -> &[ClientSection<'a>] {
         &self.sections
     }
 

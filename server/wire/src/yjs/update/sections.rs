@@ -16,7 +16,7 @@ const SKIPPED: u8 = 10;
 
 /// What an update has of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientSection {
+pub struct ClientSection<'a> {
     /// The client that has made the changes.
     pub client: u64,
     /// The first clock.
@@ -25,6 +25,8 @@ pub struct ClientSection {
     pub end: u32,
     /// The structs, at least one.
     pub structs: usize,
+    /// The structs as they are encoded.
+    pub body: &'a [u8],
 }
 
 /// A part of a section.
@@ -45,10 +47,10 @@ pub(super) enum StructKind {
 }
 
 /// Reads the sections, each client once. `visit` sees each struct.
-pub(super) fn read(
-    reader: &mut Lib0Reader<'_>,
+pub(super) fn read<'a>(
+    reader: &mut Lib0Reader<'a>,
     mut visit: impl FnMut(&Struct),
-) -> Result<Vec<ClientSection>, YjsError> {
+) -> Result<Vec<ClientSection<'a>>, YjsError> {
     let count = reader.count(SECTION_BYTES_MIN)?;
     let mut sections = Vec::with_capacity(count);
     for _ in 0..count {
@@ -61,12 +63,15 @@ pub(super) fn read(
     }
 }
 
-fn section(reader: &mut Lib0Reader<'_>, visit: &mut impl FnMut(&Struct)) -> Result<ClientSection, YjsError> {
+fn section<'a>(
+    reader: &mut Lib0Reader<'a>,
+    visit: &mut impl FnMut(&Struct),
+) -> Result<ClientSection<'a>, YjsError> {
     let structs = reader.var_uint()?;
     let (client, clock) = (reader.var_uint()?, clock(reader)?);
     let structs = usize::try_from(structs).ok().filter(|&count| count <= reader.len() / STRUCT_BYTES_MIN);
     let structs = structs.ok_or(Lib0Error::Truncated)?;
-    let mut end = clock;
+    let (mut end, mut body) = (clock, *reader);
     for _ in 0..structs {
         let next = any_struct(reader, Id { client, clock: end })?;
         end = advance(end, next.length)?;
@@ -74,7 +79,11 @@ fn section(reader: &mut Lib0Reader<'_>, visit: &mut impl FnMut(&Struct)) -> Resu
     }
     // yrs panics when nothing is left of a section without the structs that have no length, and calls itself once for each
     // section without structs.
-    if end == clock { Err(YjsError::EmptySection) } else { Ok(ClientSection { client, clock, end, structs }) }
+    if end == clock {
+        return Err(YjsError::EmptySection);
+    }
+    let body = body.bytes(body.len() - reader.len())?;
+    Ok(ClientSection { client, clock, end, structs, body })
 }
 
 fn any_struct(reader: &mut Lib0Reader<'_>, id: Id) -> Result<Struct, YjsError> {
