@@ -70,11 +70,10 @@ impl DocumentStore for SqliteStore {
             }
             let (rows, bytes) = packed(updates);
             let insert = insert();
-            let _turn = self.turn_to_write().await;
-            let done = sqlx::query(&insert).bind(rows).bind(bytes).execute(&self.pool).await?;
-            // Ids that SQLite gives in one statement follow each other.
-            let last = done.last_insert_rowid();
-            Ok((last - done.rows_affected().cast_signed() + 1..=last).collect())
+            let mut turn = self.turn_to_write().await;
+            let first = turn.take(updates.len(), &self.pool).await?;
+            sqlx::query(&insert).bind(rows).bind(bytes).bind(first).execute(&self.pool).await?;
+            Ok((first..).take(updates.len()).collect())
         }
         .boxed()
     }
@@ -171,9 +170,9 @@ fn packed(updates: &[DocumentUpdate]) -> (String, Vec<u8>) {
 
 fn insert() -> String {
     format!(
-        "INSERT INTO document_updates (tenant, room_id, doc_id, user_id, \"update\", created_at) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, substr(?2, value ->> 4, value ->> 5), {NOW} \
-         FROM json_each(?1)"
+        "INSERT INTO document_updates (tenant, room_id, doc_id, user_id, id, \"update\", created_at) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?3 + key, \
+         substr(?2, value ->> 4, value ->> 5), {NOW} FROM json_each(?1)"
     )
 }
 
@@ -213,7 +212,46 @@ fn put_state() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Migrate as _;
+    use crate::store::sqlite::{CREATE_RECORD, MIGRATIONS};
+    use crate::store::{Migrate as _, StoredUpdate};
+
+    fn update(bytes: &'static [u8]) -> DocumentUpdate {
+        let name = DocumentName { tenant: None, room: "room".into(), doc: "doc".into() };
+        DocumentUpdate { document: name.into(), update: bytes.into(), user: None }
+    }
+
+    // A compaction that has read a row would else delete a later one.
+    #[tokio::test]
+    async fn an_id_is_not_given_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("store.sqlite");
+        let mut greatest = 0;
+        for _ in 0..3 {
+            let store = SqliteStore::open(&file).await.unwrap();
+            store.migrate().await.unwrap();
+            let ids = store.append(&[update(b"a"), update(b"b")]).await.unwrap();
+            assert!(ids[0] > greatest && ids[1] > ids[0], "{ids:?} after {greatest}");
+            greatest = ids[1];
+            store.delete_document(&update(b"").document).await.unwrap();
+            store.pool.close().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_log_of_an_earlier_version_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("store.sqlite")).await.unwrap();
+        let insert = "INSERT INTO document_updates VALUES (7, '', 'room', 'doc', x'61', 'ann', '2026-01-01T00:00:00')";
+        let recorded = "INSERT INTO schema_migrations VALUES (1, ''), (2, '')";
+        for sql in [CREATE_RECORD, MIGRATIONS[0].sql, MIGRATIONS[1].sql, recorded, insert] {
+            sqlx::raw_sql(sql).execute(&store.pool).await.unwrap();
+        }
+        store.migrate().await.unwrap();
+        let later = store.append(&[update(b"b")]).await.unwrap()[0];
+        let stored = store.document(&update(b"").document).await.unwrap().unwrap();
+        let row = |id, update: &[u8]| StoredUpdate { id, update: update.into() };
+        assert_eq!(stored.updates, [row(7, b"a"), row(later, b"b")]);
+    }
 
     // With a scan an open document would cost as much as all others together.
     #[tokio::test]
