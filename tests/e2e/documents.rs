@@ -5,6 +5,7 @@ mod editor;
 mod hostile;
 mod limits;
 mod nodes;
+mod reopened;
 mod y_sweet;
 
 use harness::World;

@@ -58,12 +58,12 @@ pub(super) async fn read(document: &Arc<Document>) -> Result<StoredDocument, Loa
     Ok(stored.unwrap_or_default())
 }
 
-/// Loads the document, and applies `unsaved` updates to it. Returns also what is stored.
+/// Loads what was read of the document, and applies `unsaved` updates to it. Returns also what is stored.
 pub(super) async fn load(
     document: &Arc<Document>,
+    stored: StoredDocument,
     unsaved: Vec<Vec<u8>>,
 ) -> Result<(LoadedContent, LogContent), LoadError> {
-    let stored = read(document).await?;
     let bytes = bytes_of(&stored);
     let memory = &document.tenant.memory;
     let Some(charge) = memory.try_charge(MemoryKind::Documents, bytes * MEMORY_FACTOR) else {

@@ -33,6 +33,7 @@ mod peers;
 mod publishing;
 mod refused;
 mod saving;
+mod stored_answer;
 mod task;
 mod turn;
 mod unsaved;

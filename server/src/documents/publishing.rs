@@ -17,7 +17,7 @@ use super::turn::Turn;
 use crate::close_reason::DocumentCloseReason;
 
 /// The state vector of an empty document.
-const NOTHING: &[u8] = &[0];
+pub(super) const NOTHING: &[u8] = &[0];
 
 impl DocumentTask {
     /// Sends an event to all members on this node but one.
@@ -159,7 +159,7 @@ impl DocumentTask {
     }
 
     /// Sends members a part of the synchronisation, encoded once for all who name the document alike.
-    fn synchronise(&self, members: &[MemberId], message: SyncMessage<'_>) {
+    pub(super) fn synchronise(&self, members: &[MemberId], message: SyncMessage<'_>) {
         let mut frames = HashMap::new();
         for member in members.iter().filter_map(|id| self.parked.members.get(id)) {
             let frame = frames.entry(member.key()).or_insert_with(|| member.encode_sync(message));

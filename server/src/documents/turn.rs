@@ -61,7 +61,7 @@ impl DocumentTask {
         self.settle_exchange(tokio::time::Instant::now()).await;
         if turn.members().next().is_some() {
             self.used_at = tokio::time::Instant::now();
-            match self.load().await {
+            match self.load_for(&mut turn).await {
                 Ok(()) => {
                     self.change(std::mem::take(&mut turn.changes)).await;
                     self.answer(&turn).await;
@@ -140,23 +140,30 @@ impl DocumentTask {
 
     /// Loads the content, if it is not there, with what is not saved yet.
     pub(super) async fn load(&mut self) -> Result<(), DocumentCloseReason> {
+        self.load_for(&mut Turn::default()).await
+    }
+
+    /// Loads the content, if it is not there. What is asked for that the store can answer is answered meanwhile.
+    async fn load_for(&mut self, turn: &mut Turn) -> Result<(), DocumentCloseReason> {
         if self.content.is_some() {
             return Ok(());
         }
+        self.try_load(turn).await.map_err(|error| self.note_unread(&error))
+    }
+
+    async fn try_load(&mut self, turn: &mut Turn) -> Result<(), LoadError> {
+        let stored = loading::read(&self.document).await?;
+        let stored = self.answer_from_store(stored, turn).await;
         let unsaved = self.unsaved.updates().map(<[u8]>::to_vec).collect();
-        match loading::load(&self.document, unsaved).await {
-            Ok((content, log)) => {
-                let has_changed = self.document.log.set(log);
-                let shown = self.parked.shown.take();
-                self.content = Some(content);
-                if has_changed {
-                    self.publish_missing_from(shown.as_deref());
-                }
-                compaction::compact_if_long(&self.document);
-                Ok(())
-            }
-            Err(error) => Err(self.note_unread(&error)),
+        let (content, log) = loading::load(&self.document, stored, unsaved).await?;
+        let has_changed = self.document.log.set(log);
+        let shown = self.parked.shown.take();
+        self.content = Some(content);
+        if has_changed {
+            self.publish_missing_from(shown.as_deref());
         }
+        compaction::compact_if_long(&self.document);
+        Ok(())
     }
 
     /// The document cannot be read. Returns why those end who need it.
