@@ -1,13 +1,14 @@
 //! Appends the updates of all documents to the store: one commit at a time, which takes whatever was queued during the one before.
+//! If that is more than fits, tenants take turns.
 //!
 //! A document has at most one append in the queue or in the commit, so the queue is as long as there are documents with unsaved
 //! updates, and those bound what they keep. When the store does not answer, the commit is tried again until it does: nothing is
 //! given up, and nothing acknowledged.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hub::{Bounds, FairQueue, Party, Quantum};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
@@ -20,13 +21,16 @@ use crate::node::Node;
 use crate::store::{DocumentStore, DocumentUpdate, StoreError};
 use crate::telemetry::codes::{Code, Scope};
 
-/// Updates and bytes of one commit.
+/// A commit with so many updates or bytes takes no other document.
 const UPDATES_MAX: usize = 2_000;
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A commit begins no earlier after the one before. An update after a pause is committed at once; under load a fast disk would else
 /// have a commit for every few updates, which costs the processor more than the updates.
 const INTERVAL_MIN: Duration = Duration::from_millis(3);
+
+/// In bytes.
+const QUANTUM: Quantum = Quantum { per_turn: 256 * 1024, per_item: 1_024 };
 
 /// Waits between attempts of a commit.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -41,35 +45,47 @@ impl Append {
     fn bytes(&self) -> usize {
         self.updates.iter().map(|update| update.update.len()).sum()
     }
+
+    fn party(&self) -> Party {
+        self.document.tenant.memory.party()
+    }
 }
 
 /// What is to be appended.
-#[derive(Default)]
 pub(super) struct AppendQueue {
-    waiting: Mutex<VecDeque<Append>>,
+    waiting: Mutex<FairQueue<Party, Append>>,
     changed: Notify,
+}
+
+impl Default for AppendQueue {
+    fn default() -> Self {
+        // Bounded otherwise: each document has one append at most.
+        let waiting = FairQueue::new(Bounds { frames: 0, bytes: 0 }, QUANTUM);
+        Self { waiting: Mutex::new(waiting), changed: Notify::new() }
+    }
 }
 
 impl AppendQueue {
     /// Queues the updates of a document. Its [`Document::saved`] is called with the result.
     pub(super) fn put(&self, append: Append) {
-        self.waiting.lock().push_back(append);
+        self.waiting.lock().insert(&append.party(), append);
         self.changed.notify_one();
     }
 
-    /// What fits into one commit.
+    /// What goes into one commit.
     fn take(&self) -> Vec<Append> {
-        let (mut updates, mut bytes) = (0, 0);
+        let (mut commit, mut updates, mut bytes) = (Vec::new(), 0, 0);
         let mut waiting = self.waiting.lock();
-        let count = waiting.iter().take_while(|append| {
-            let fits = updates == 0
-                || (updates + append.updates.len() <= UPDATES_MAX && bytes + append.bytes() <= BYTES_MAX);
+        while updates < UPDATES_MAX
+            && bytes < BYTES_MAX
+            && let Some(append) = waiting.pop()
+        {
+            waiting.charge(&append.party(), append.bytes());
             updates += append.updates.len();
             bytes += append.bytes();
-            fits
-        });
-        let count = count.count();
-        waiting.drain(..count).collect()
+            commit.push(append);
+        }
+        commit
     }
 
     /// Appends to `store` until `stopped`, and then what is left.

@@ -4,6 +4,7 @@
 //! nested too deeply (`nesting.rs`). What is left is that yrs may panic on content that contradicts itself. Such an update
 //! is refused, and the content has to be loaded again, because nothing is known of a document whose transaction was cut off.
 
+mod applied;
 mod memory;
 mod nesting;
 mod size;
@@ -19,6 +20,7 @@ use yrs::{
     Doc, IdSet, OffsetKind, Options, ReadTxn, StateVector, Transact, TransactionMut, Update, merge_updates_v1,
 };
 
+pub(super) use self::applied::{Applied, ApplyCost, Inapplicable};
 use self::memory::{DocumentMemory, memory_of};
 use self::nesting::Nesting;
 use self::size::MeasuredSize;
@@ -34,41 +36,6 @@ pub(super) struct DocumentContent {
     waiting: PendingSize,
     memory: DocumentMemory,
     left_out: usize,
-}
-
-/// What became of updates that were applied together.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Applied {
-    /// They contain nothing that was not there.
-    Nothing,
-    /// They contain this, as one update.
-    Update(Vec<u8>),
-}
-
-/// Updates cannot be applied. The content must not be used any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Inapplicable {
-    /// It is not an update, or yrs fails to apply it.
-    #[error("the update contradicts itself or the document")]
-    Contradictory,
-    /// Shared types would be nested too deeply.
-    #[error("shared types are nested too deeply")]
-    Nested,
-    /// Too much would wait for updates that have not come.
-    #[error("too much waits for other updates")]
-    Waiting,
-    /// The tenant has no memory for it. It was not begun.
-    #[error("there is no memory for it")]
-    OutOfMemory,
-}
-
-/// What it takes to apply updates, about.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ApplyCost {
-    /// Bytes that are read.
-    pub(super) bytes: usize,
-    /// Bytes of memory that the document takes more.
-    pub(super) memory: usize,
 }
 
 impl DocumentContent {

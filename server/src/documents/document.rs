@@ -10,11 +10,10 @@ use parking_lot::Mutex;
 
 use super::keys::RoutingKeys;
 use super::log::Log;
-use super::mailbox::{
-    Batch, DocumentNotices, Mailbox, MailboxBounds, MemberMessage, Next, NotPut, PeerMessage, Request, Saved,
-};
+use super::mailbox::{Batch, DocumentNotices, Mailbox, MailboxBounds, Next, NotPut, Saved};
 use super::member::{DocumentMember, MemberId};
 use super::parked::ParkedDocument;
+use super::request::{MemberMessage, PeerMessage, Request};
 use super::{DocumentLimits, Documents};
 use crate::auth::DocumentAccess;
 use crate::store::DocumentName;
@@ -139,14 +138,17 @@ impl Document {
     }
 
     fn put(self: &Arc<Self>, request: Request) -> Result<(), NotPut> {
-        let bounds = {
-            let settings = &self.documents.node.settings().documents;
-            let bytes = usize::try_from(settings.queue_bytes.as_u64()).unwrap_or(usize::MAX);
-            MailboxBounds { messages: settings.queue_messages.get() as usize, bytes }
-        };
+        let bounds = self.mailbox_bounds();
         let next = self.mailbox.lock().put(request, bounds)?;
         self.proceed(next);
         Ok(())
+    }
+
+    /// How much may wait in its mailbox.
+    pub(super) fn mailbox_bounds(&self) -> MailboxBounds {
+        let settings = &self.documents.node.settings().documents;
+        let bytes = usize::try_from(settings.queue_bytes.as_u64()).unwrap_or(usize::MAX);
+        MailboxBounds { messages: settings.queue_messages.get() as usize, bytes }
     }
 
     /// Its append has ended.

@@ -32,6 +32,7 @@ mod parked;
 mod peers;
 mod publishing;
 mod refused;
+mod request;
 mod saving;
 mod stored_answer;
 mod task;
@@ -51,8 +52,8 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use self::appends::AppendQueue;
-use self::mailbox::Request;
 use self::parked::ParkedDocument;
+use self::request::Request;
 use crate::node::{LifecyclePhase, Node};
 use crate::store::{DocumentName, DocumentStore};
 use crate::tenants::Tenant;
@@ -69,9 +70,9 @@ pub const DEFAULT_DOCUMENT: &str = "default";
 
 pub use self::document::{Document, Overloaded};
 pub use self::limits::DocumentLimits;
-pub use self::mailbox::MemberMessage;
 pub use self::member::{DocumentMember, HocuspocusMember, MemberId, MemberProtocol};
 pub use self::open::{OpenDocument, OpenRequest};
+pub use self::request::MemberMessage;
 
 /// All documents of this node.
 pub struct Documents {

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use hub::{NodeId, RoomKey};
 use wire::relay::{DocumentMessage, Events};
 
-use super::mailbox::{DocumentNotices, PeerMessage};
+use super::mailbox::DocumentNotices;
+use super::request::PeerMessage;
 use super::{Document, Documents};
 use crate::bus::DocumentPeers;
 

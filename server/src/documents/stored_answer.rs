@@ -1,9 +1,14 @@
-//! Answers from what is stored, to those who have nothing of a large document. Decoding it takes some fifty milliseconds for each
-//! megabyte, and what they are sent contains all of it anyway.
+//! Answers from what is stored, to those who have nothing of a large document. yrs decodes it in some fifty milliseconds for each
+//! megabyte, and what they are sent is all of it anyway.
 
+use std::pin::pin;
+
+use hub::MemoryKind;
+use tokio::time::Instant;
 use wire::yjs::{DocumentUpdate, SyncMessage, concatenate};
 
-use super::loading::{bytes_of, updates_of};
+use super::loading::{self, LoadError, LoadedContent, bytes_of, updates_of};
+use super::log::LogContent;
 use super::member::MemberId;
 use super::publishing::NOTHING;
 use super::task::DocumentTask;
@@ -11,38 +16,66 @@ use super::turn::Turn;
 use crate::store::StoredDocument;
 use crate::workers::Offload;
 
+/// Requests that are taken while a document is decoded. The rest wait in the mailbox.
+const REQUESTS_MAX: usize = 1_024;
+
 impl DocumentTask {
-    /// Answers those who ask for all of a large document, if what is stored can be sent as it is, and is all there is.
-    pub(super) async fn answer_from_store(&mut self, stored: StoredDocument, turn: &mut Turn) -> StoredDocument {
-        let (bytes, members) = (bytes_of(&stored), self.asking_for_all(turn));
-        if members.is_empty() || !Offload::is_large(bytes) || !self.unsaved.is_empty() {
-            return stored;
+    /// Decodes what is stored, without updates that are not. Whoever asks for all of it before that is done is answered at once, and
+    /// the rest is added to `turn`.
+    pub(super) async fn decode_answering(
+        &mut self,
+        stored: StoredDocument,
+        turn: &mut Turn,
+    ) -> Result<(LoadedContent, LogContent), LoadError> {
+        let (stored, all) = self.join_parts(stored).await;
+        let document = self.document.clone();
+        let mut loading = pin!(loading::load(&document, stored, Vec::new()));
+        let Some(all) = all else { return loading.await };
+        let (mut taken, joined) = (0, turn.joined.len());
+        loop {
+            self.answer_with(&all, turn);
+            tokio::select! {
+                loaded = &mut loading => {
+                    if turn.joined.len() > joined && document.documents.are_shared() {
+                        // The room may have been left meanwhile, and then nothing of the other nodes came.
+                        self.exchange.read_at = Some(Instant::now());
+                    }
+                    return loaded;
+                }
+                batch = self.next_batch(), if taken < REQUESTS_MAX && turn.only_asks() => {
+                    taken += batch.requests.len();
+                    self.sort_batch(batch, turn);
+                }
+            }
         }
-        let (offload, party) = (&self.document.documents.node.offload, self.document.tenant.memory.party());
-        let joined = move || {
-            let joined = joined(&stored);
-            (stored, joined)
-        };
-        let (stored, joined) = offload.run_beside(party, joined).await;
-        if let Some(update) = joined {
-            self.synchronise(&members, SyncMessage::Step2(&update));
-            turn.lacking.retain(|(id, _)| !members.contains(id));
-            members.iter().for_each(|id| _ = self.parked.missed.remove(id));
-        }
-        stored
     }
 
-    /// Those who have nothing, and can read an answer at once.
-    fn asking_for_all(&self, turn: &Turn) -> Vec<MemberId> {
-        let has_nothing = turn.lacking.iter().filter(|(_, state_vector)| **state_vector == *NOTHING);
+    /// What is stored as one update, if it is large and its parts follow each other.
+    async fn join_parts(&self, stored: StoredDocument) -> (StoredDocument, Option<Vec<u8>>) {
+        let (bytes, memory) = (bytes_of(&stored), &self.document.tenant.memory);
+        if !Offload::is_large(bytes) {
+            return (stored, None);
+        }
+        let Some(_charge) = memory.try_charge(MemoryKind::Documents, bytes) else { return (stored, None) };
+        let join = move || {
+            let updates = updates_of(&stored).into_iter().map(DocumentUpdate::decode);
+            let updates = updates.collect::<Result<Vec<_>, _>>();
+            let all = updates.ok().and_then(|updates| concatenate(&updates));
+            (stored, all)
+        };
+        self.document.documents.node.offload.run_beside(memory.party(), join).await
+    }
+
+    /// Sends `all` to those who ask for it, and can read it at once.
+    fn answer_with(&mut self, all: &[u8], turn: &mut Turn) {
         let can_read =
             |id: &MemberId| self.parked.members.get(id).is_some_and(|member| !member.is_backlogged());
-        has_nothing.map(|(id, _)| *id).filter(can_read).collect()
+        let is_answered =
+            |(id, state_vector): &mut (MemberId, Box<[u8]>)| **state_vector == *NOTHING && can_read(id);
+        let answered: Vec<MemberId> = turn.lacking.extract_if(.., is_answered).map(|(id, _)| id).collect();
+        if !answered.is_empty() {
+            self.synchronise(&answered, SyncMessage::Step2(all));
+            answered.iter().for_each(|id| _ = self.parked.missed.remove(id));
+        }
     }
-}
-
-/// What is stored as one update, if its parts follow each other.
-fn joined(stored: &StoredDocument) -> Option<Vec<u8>> {
-    let updates = updates_of(stored).into_iter().map(DocumentUpdate::decode);
-    concatenate(&updates.collect::<Result<Vec<_>, _>>().ok()?)
 }

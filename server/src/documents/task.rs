@@ -18,9 +18,10 @@ use super::document::Document;
 use super::exchange::Exchange;
 use super::held::HeldMembers;
 use super::loading::LoadedContent;
-use super::mailbox::{Batch, Request};
+use super::mailbox::Batch;
 use super::parked::ParkedDocument;
 use super::refused::RefusedMembers;
+use super::request::Request;
 use super::unsaved::Unsaved;
 use crate::close_reason::DocumentCloseReason;
 use crate::node::LifecyclePhase;
@@ -87,18 +88,10 @@ impl DocumentTask {
         let stopping = self.document.documents.node.lifecycle.token(LifecyclePhase::Stopping);
         let mut goes_on = true;
         while goes_on {
-            let document = Arc::clone(&self.document);
-            let (deadline, is_saved, has_held) =
-                (self.deadline(), self.unsaved.is_empty(), !self.held.is_empty());
+            let (deadline, is_saved) = (self.deadline(), self.unsaved.is_empty());
             let batch = tokio::select! {
                 biased;
-                requests = poll_fn(|cx| self.held.poll_confirmed(cx)), if has_held => {
-                    Some(Batch { requests, ..Batch::default() })
-                }
-                batch = document.take() => {
-                    let requests = self.held.hold(batch.requests);
-                    Some(Batch { requests, ..batch })
-                }
+                batch = self.next_batch() => Some(batch),
                 () = sleep_until(deadline) => None,
                 // Nothing is waited for any more but what has to be saved.
                 () = stopping.cancelled(), if is_saved => None,
@@ -111,11 +104,26 @@ impl DocumentTask {
         }
     }
 
+    /// What is to be handled next: joins of those who have their place in the room by now, or what is in the mailbox.
+    pub(super) async fn next_batch(&mut self) -> Batch {
+        let document = Arc::clone(&self.document);
+        let has_held = !self.held.is_empty();
+        tokio::select! {
+            biased;
+            requests = poll_fn(|cx| self.held.poll_confirmed(cx)), if has_held => {
+                Batch { requests, ..Batch::default() }
+            }
+            batch = document.take() => {
+                let requests = self.held.hold(batch.requests, document.mailbox_bounds());
+                Batch { requests, ..batch }
+            }
+        }
+    }
+
     /// Ends the use of the document by all, after a panic. Who connects again opens it anew, from what is stored.
     fn abandon(mut self) {
-        let waiting = self.document.documents.abandon(&self.document);
-        let requests = waiting.into_iter().chain(self.held.take_all());
-        for request in requests {
+        self.held.fail_all(DocumentCloseReason::Failed);
+        for request in self.document.documents.abandon(&self.document) {
             if let Request::Join(_, member) = request {
                 member.fail(DocumentCloseReason::Failed);
             }

@@ -12,8 +12,9 @@ use super::change::Change;
 use super::compaction;
 use super::event::DocumentEvent;
 use super::loading::{self, LoadError};
-use super::mailbox::{Batch, MemberMessage, Request};
+use super::mailbox::Batch;
 use super::member::{Acknowledges, MemberId, MemberProtocol};
+use super::request::{MemberMessage, Request};
 use super::task::DocumentTask;
 use crate::close_reason::DocumentCloseReason;
 use crate::telemetry::codes::Code;
@@ -44,24 +45,30 @@ impl Turn {
         let others = [&self.asked, &self.joined, &self.caught_up];
         others.into_iter().flatten().copied().chain(changes).chain(lacking)
     }
+
+    /// Whether nothing is in it that takes memory: only members that come, and ask.
+    pub(super) fn only_asks(&self) -> bool {
+        self.changes.is_empty()
+            && self.peer_updates.is_empty()
+            && self.confirmations.is_empty()
+            && self.states.is_empty()
+    }
 }
 
 impl DocumentTask {
     /// Handles all that was taken out of the mailbox.
     pub(super) async fn turn(&mut self, batch: Batch) {
-        if let Some(saved) = batch.saved {
-            self.note_saved(saved);
-        }
-        self.note(batch.notices);
-        let mut turn = Turn { asked: self.take_asked(), ..Turn::default() };
-        for request in batch.requests {
-            self.sort(request, &mut turn);
-        }
+        let mut turn = Turn::default();
+        self.sort_batch(batch, &mut turn);
+        turn.asked.extend(self.take_asked());
         self.apply_peer_updates(std::mem::take(&mut turn.peer_updates)).await;
         self.settle_exchange(tokio::time::Instant::now()).await;
         if turn.members().next().is_some() {
             self.used_at = tokio::time::Instant::now();
-            match self.load_for(&mut turn).await {
+            let loaded = self.load_answering(&mut turn).await;
+            // Those that came meanwhile.
+            self.apply_peer_updates(std::mem::take(&mut turn.peer_updates)).await;
+            match loaded {
                 Ok(()) => {
                     self.change(std::mem::take(&mut turn.changes)).await;
                     self.answer(&turn).await;
@@ -78,6 +85,17 @@ impl DocumentTask {
         let answers = self.unsaved.take_answers();
         self.send_answers(answers);
         self.submit();
+    }
+
+    /// Adds what was taken out of the mailbox to a turn.
+    pub(super) fn sort_batch(&mut self, batch: Batch, turn: &mut Turn) {
+        if let Some(saved) = batch.saved {
+            self.note_saved(saved);
+        }
+        self.note(batch.notices);
+        for request in batch.requests {
+            self.sort(request, turn);
+        }
     }
 
     fn sort(&mut self, request: Request, turn: &mut Turn) {
@@ -140,22 +158,29 @@ impl DocumentTask {
 
     /// Loads the content, if it is not there, with what is not saved yet.
     pub(super) async fn load(&mut self) -> Result<(), DocumentCloseReason> {
-        self.load_for(&mut Turn::default()).await
-    }
-
-    /// Loads the content, if it is not there. What is asked for that the store can answer is answered meanwhile.
-    async fn load_for(&mut self, turn: &mut Turn) -> Result<(), DocumentCloseReason> {
         if self.content.is_some() {
             return Ok(());
         }
-        self.try_load(turn).await.map_err(|error| self.note_unread(&error))
+        self.try_load(None).await.map_err(|error| self.note_unread(&error))
     }
 
-    async fn try_load(&mut self, turn: &mut Turn) -> Result<(), LoadError> {
+    /// The same for a turn: what the store can answer is answered before all is loaded.
+    async fn load_answering(&mut self, turn: &mut Turn) -> Result<(), DocumentCloseReason> {
+        if self.content.is_some() {
+            return Ok(());
+        }
+        self.try_load(Some(turn)).await.map_err(|error| self.note_unread(&error))
+    }
+
+    async fn try_load(&mut self, turn: Option<&mut Turn>) -> Result<(), LoadError> {
         let stored = loading::read(&self.document).await?;
-        let stored = self.answer_from_store(stored, turn).await;
-        let unsaved = self.unsaved.updates().map(<[u8]>::to_vec).collect();
-        let (content, log) = loading::load(&self.document, stored, unsaved).await?;
+        let (content, log) = match turn {
+            Some(turn) if self.unsaved.is_empty() => self.decode_answering(stored, turn).await?,
+            _ => {
+                let unsaved = self.unsaved.updates().map(<[u8]>::to_vec).collect();
+                loading::load(&self.document, stored, unsaved).await?
+            }
+        };
         let has_changed = self.document.log.set(log);
         let shown = self.parked.shown.take();
         self.content = Some(content);
