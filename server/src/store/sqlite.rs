@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file in `server.data_dir`. The folder is locked by its server, so there is one writer
 //! process; the file may be read by others.
 
+mod checkpoints;
 mod documents;
 mod update_ids;
 
@@ -15,22 +16,27 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection as _, Executor as _, Sqlite, SqlitePool, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
+use self::checkpoints::Checkpoints;
 use self::update_ids::UpdateIds;
 use super::migration::{Migration, MigrationStatus, migrations};
 use super::row::{COLUMNS, put_tenant};
 use super::{Migrate, Revision, StoreError, StoreKind, StoredExtension, StoredTenant, TenantStore};
 
-const MIGRATIONS: &[Migration] = migrations!("control/sqlite": "1_create_tenants", "2_create_documents", "3_order_document_updates");
+const MIGRATIONS: &[Migration] =
+    migrations!("control/sqlite": "1_create_tenants", "2_create_documents", "3_order_document_updates");
 
 /// How long a statement waits for one who writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One writes, the others read meanwhile.
-const CONNECTIONS_MAX: u32 = 4;
+/// Connections that read, while another one writes.
+const READERS_MAX: u32 = 3;
 
-/// After so many pages of 4 KiB in the log of the file they are written to their places, by the commit that has written the last of
-/// them: with SQLite's own 1,000 each thirtieth commit under load waits for that.
-const CHECKPOINT_PAGES: &str = "8000";
+/// Memory for pages of the connection that writes, in KiB: the ends of the logs of some hundred documents, and what a compaction deletes.
+const WRITER_CACHE: &str = "-8192";
+
+/// After so many pages of 4 KiB in the log of the file the commit that has written the last of them does a checkpoint, if that was not
+/// done beside the commits.
+const CHECKPOINT_PAGES: &str = "16000";
 
 /// The current time, as it is stored.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%S', 'now')";
@@ -41,9 +47,16 @@ const CREATE_RECORD: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
 /// A store in a file.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
+    /// Those that read.
     pool: SqlitePool,
-    /// Who writes in this process. SQLite has those who wait for each other sleep, up to a tenth of a second at a time.
-    writer: Arc<Mutex<UpdateIds>>,
+    /// The one that writes. What another one had changed it would have to read again.
+    writer: SqlitePool,
+    /// The one that replaces logs by states. Its commits wait for no disk: without the last of them everything is there as before, and
+    /// what the writer commits later is on the disk only together with them.
+    compactor: SqlitePool,
+    /// Whose turn it is to write.
+    turn: Arc<Mutex<UpdateIds>>,
+    checkpoints: Checkpoints,
 }
 
 impl SqliteStore {
@@ -60,27 +73,36 @@ impl SqliteStore {
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
-        // SQLite ends a transaction that fails on a full disk by itself. For sqlx it stays open, so that no other one could ever begin
-        // on that connection.
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            // A connection to a file does not get lost while it is idle.
-            .test_before_acquire(false)
-            .before_acquire(|connection, _| ready(Ok(!connection.is_in_transaction())).boxed())
-            .connect_with(options)
-            .await?;
-        Ok(Self { pool, writer: Arc::default() })
+        let writer = connections(1).connect_with(options.clone().pragma("cache_size", WRITER_CACHE)).await?;
+        let compactor =
+            connections(1).connect_lazy_with(options.clone().synchronous(SqliteSynchronous::Normal));
+        let pool = connections(READERS_MAX).connect_lazy_with(options);
+        Ok(Self { pool, writer, compactor, turn: Arc::default(), checkpoints: Checkpoints::default() })
     }
 
     /// Waits until no other of this process writes.
     async fn turn_to_write(&self) -> MutexGuard<'_, UpdateIds> {
-        self.writer.lock().await
+        self.turn.lock().await
     }
 
-    /// A transaction that may write. It begins when no other does.
-    async fn begin(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    /// A transaction that writes. It begins when no other does.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        begin_on(&self.writer).await
     }
+}
+
+fn connections(max: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(max)
+        // A connection to a file does not get lost while it is idle.
+        .test_before_acquire(false)
+        // SQLite ends a transaction that fails on a full disk by itself. For sqlx it stays open, so that no other one could ever
+        // begin on that connection.
+        .before_acquire(|connection, _| ready(Ok(!connection.is_in_transaction())).boxed())
+}
+
+async fn begin_on(pool: &SqlitePool) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    Ok(pool.begin_with("BEGIN IMMEDIATE").await?)
 }
 
 impl Migrate for SqliteStore {
@@ -174,7 +196,7 @@ impl TenantStore for SqliteStore {
         async move {
             let _turn = self.turn_to_write().await;
             let query = sqlx::query("DELETE FROM tenants WHERE external_id = ?1").bind(external_id);
-            Ok(query.execute(&self.pool).await?.rows_affected() > 0)
+            Ok(query.execute(&self.writer).await?.rows_affected() > 0)
         }
         .boxed()
     }

@@ -12,7 +12,7 @@ use sqlx::Sqlite;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 
-use super::{NOW, SqliteStore};
+use super::{NOW, SqliteStore, begin_on};
 use crate::store::StoreError;
 use crate::store::document::{
     CompactedDocument, CompactionError, DocumentName, DocumentStore, DocumentUpdate, DocumentVersion,
@@ -71,8 +71,9 @@ impl DocumentStore for SqliteStore {
             let (rows, bytes) = packed(updates);
             let insert = insert();
             let mut turn = self.turn_to_write().await;
-            let first = turn.take(updates.len(), &self.pool).await?;
-            sqlx::query(&insert).bind(rows).bind(bytes).bind(first).execute(&self.pool).await?;
+            let first = turn.take(updates.len(), &self.writer).await?;
+            sqlx::query(&insert).bind(rows).bind(bytes).bind(first).execute(&self.writer).await?;
+            self.checkpoint_if_due();
             Ok((first..).take(updates.len()).collect())
         }
         .boxed()
@@ -85,13 +86,13 @@ impl DocumentStore for SqliteStore {
     ) -> BoxFuture<'a, Result<Option<CompactedDocument>, CompactionError>> {
         async move {
             let stored = self.document(name).await?.unwrap_or_default();
-            let (updates, Some(last)) = (stored.updates.len(), stored.updates.last().map(|row| row.id))
-            else {
+            let updates: Vec<i64> = stored.updates.iter().map(|row| row.id).collect();
+            if updates.is_empty() {
                 return Ok(None);
-            };
+            }
             // Without a lock: others write meanwhile, and what has changed is noticed.
             let state = merge(stored).await?;
-            Ok(self.replace(name, updates, last, state).await?)
+            Ok(self.replace(name, updates, state).await?)
         }
         .boxed()
     }
@@ -113,32 +114,27 @@ impl DocumentStore for SqliteStore {
 }
 
 impl SqliteStore {
-    /// Makes `state` that of a document instead of the rows up to the id `last`, unless they are no longer `updates` rows. All of these
-    /// were read: a row that is committed later has a greater id.
+    /// Makes `state` that of a document instead of the rows with these ids, unless some of them are gone. A row that is committed later
+    /// has a greater id than all of them.
     async fn replace(
         &self,
         name: &DocumentName,
-        updates: usize,
-        last: i64,
+        updates: Vec<i64>,
         state: Vec<u8>,
     ) -> Result<Option<CompactedDocument>, StoreError> {
         let state_bytes = state.len();
+        let (delete, put) = (delete_merged(), put_state());
         let _turn = self.turn_to_write().await;
-        let mut transaction = self.begin().await?;
-        let delete = delete_merged();
-        let DocumentName { room, doc, .. } = name;
-        let deleted = sqlx::query_scalar(&delete).bind(name.tenant_column()).bind(&**room).bind(&**doc);
-        let deleted: Vec<i64> = deleted.bind(last).fetch_all(&mut *transaction).await?;
-        if deleted.len() != updates {
+        let mut transaction = begin_on(&self.compactor).await?;
+        let deleted = of(&delete, name).bind(updates.last()).execute(&mut *transaction).await?;
+        if deleted.rows_affected() != updates.len() as u64 {
             return Ok(None);
         }
-        let put = put_state();
-        of(&put, name).bind(state).execute(&mut *transaction).await?;
-        let version = state_version();
-        let version = sqlx::query_scalar(&version).bind(name.tenant_column()).bind(&**room).bind(&**doc);
-        let state_version = version.fetch_one(&mut *transaction).await?;
+        let DocumentName { room, doc, .. } = name;
+        let put = sqlx::query_scalar(&put).bind(name.tenant_column()).bind(&**room).bind(&**doc);
+        let state_version = put.bind(state).fetch_one(&mut *transaction).await?;
         transaction.commit().await?;
-        Ok(Some(CompactedDocument { state_bytes, state_version, updates: deleted }))
+        Ok(Some(CompactedDocument { state_bytes, state_version, updates }))
     }
 }
 
@@ -172,7 +168,7 @@ fn insert() -> String {
     format!(
         "INSERT INTO document_updates (tenant, room_id, doc_id, user_id, id, \"update\", created_at) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, ?3 + key, \
-         substr(?2, value ->> 4, value ->> 5), {NOW} FROM json_each(?1)"
+         substr(?2, value ->> 4, value ->> 5), (SELECT {NOW}) FROM json_each(?1)"
     )
 }
 
@@ -199,13 +195,14 @@ fn delete_all() -> [String; 2] {
 }
 
 fn delete_merged() -> String {
-    format!("DELETE FROM document_updates {OF_DOCUMENT} AND id <= ?4 RETURNING id")
+    format!("DELETE FROM document_updates {OF_DOCUMENT} AND id <= ?4")
 }
 
 fn put_state() -> String {
     format!(
         "INSERT INTO documents (tenant, room_id, doc_id, state, updated_at, created_at) VALUES (?1, ?2, ?3, ?4, {NOW}, {NOW}) \
-         ON CONFLICT DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at"
+         ON CONFLICT DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at \
+         RETURNING {STATE_VERSION}"
     )
 }
 
@@ -233,7 +230,7 @@ mod tests {
             assert!(ids[0] > greatest && ids[1] > ids[0], "{ids:?} after {greatest}");
             greatest = ids[1];
             store.delete_document(&update(b"").document).await.unwrap();
-            store.pool.close().await;
+            store.writer.close().await;
         }
     }
 
@@ -241,7 +238,8 @@ mod tests {
     async fn the_log_of_an_earlier_version_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("store.sqlite")).await.unwrap();
-        let insert = "INSERT INTO document_updates VALUES (7, '', 'room', 'doc', x'61', 'ann', '2026-01-01T00:00:00')";
+        let insert =
+            "INSERT INTO document_updates VALUES (7, '', 'room', 'doc', x'61', 'ann', '2026-01-01T00:00:00')";
         let recorded = "INSERT INTO schema_migrations VALUES (1, ''), (2, '')";
         for sql in [CREATE_RECORD, MIGRATIONS[0].sql, MIGRATIONS[1].sql, recorded, insert] {
             sqlx::raw_sql(sql).execute(&store.pool).await.unwrap();

@@ -17,12 +17,12 @@ pub(super) struct UpdateIds {
 
 impl UpdateIds {
     /// The first of `count` ids that follow each other, at most as many as a block has.
-    pub(super) async fn take(&mut self, count: usize, pool: &SqlitePool) -> Result<i64, StoreError> {
+    pub(super) async fn take(&mut self, count: usize, writer: &SqlitePool) -> Result<i64, StoreError> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         if self.left.end - self.left.start < count {
             let block: i64 =
                 sqlx::query_scalar("UPDATE document_update_ids SET blocks = blocks + 1 RETURNING blocks")
-                    .fetch_one(pool)
+                    .fetch_one(writer)
                     .await?;
             self.left = block << BLOCK_BITS..(block + 1) << BLOCK_BITS;
         }

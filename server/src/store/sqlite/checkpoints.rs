@@ -1,0 +1,65 @@
+//! Checkpoints: what is in the log of the file is written to its places. SQLite does that in the commit that makes the log long, and
+//! whoever waits for that commit waits for it. So it is done beside the commits, as long as there are some.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use sqlx::SqliteConnection;
+use tracing::debug;
+
+use super::SqliteStore;
+use crate::store::StoreError;
+
+/// From the beginning of one to that of the next.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The log begins anew after a checkpoint during which nothing is committed. That is waited for once it has so many pages.
+const PAGES_MAX: i64 = 8_000;
+
+/// When the next one may begin.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Checkpoints(Arc<Mutex<Option<Instant>>>);
+
+impl Checkpoints {
+    /// Whether one may begin, which then has.
+    fn begin(&self) -> bool {
+        let (mut next, now) = (self.0.lock(), Instant::now());
+        let may_begin = next.is_none_or(|next| now >= next);
+        if may_begin {
+            *next = Some(now + INTERVAL);
+        }
+        may_begin
+    }
+}
+
+impl SqliteStore {
+    /// Begins a checkpoint, if the last one is long enough ago.
+    pub(super) fn checkpoint_if_due(&self) {
+        if self.checkpoints.begin() {
+            let store = self.clone();
+            tokio::spawn(async move {
+                // What is left is done by a commit, when the log is twice as long.
+                if let Err(error) = store.checkpoint().await {
+                    debug!(%error, "The log of the embedded file was not written to its places");
+                }
+            });
+        }
+    }
+
+    async fn checkpoint(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        if checkpoint(&mut connection).await? >= PAGES_MAX {
+            let _turn = self.turn_to_write().await;
+            checkpoint(&mut connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the pages of the log.
+async fn checkpoint(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let query = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)");
+    let (_is_busy, pages, _written): (i64, i64, i64) = query.fetch_one(connection).await?;
+    Ok(pages)
+}
