@@ -52,18 +52,14 @@ async fn who_opens_it_has_all_of_it_and_edits_on() {
 
 #[tokio::test]
 async fn who_has_a_part_of_it_receives_the_rest() {
-    let world =
-        World::with(|settings| settings.documents.unload_after = Duration::from_millis(50)).await;
+    let world = World::with(|settings| settings.documents.unload_after = Duration::from_millis(50)).await;
     let mut early = Editor::open(&world, "room").await;
     early.insert("early").await;
     early.confirmed().await;
     let early = early.into_doc();
     let text = typed_and_unloaded(&world).await;
     let target = format!("/yjs/room?token={}", token(&world, &json!({})));
-    let (part, all) = (
-        Editor::open_at(&world, &target, early),
-        Editor::open_at(&world, &target, Doc::new()),
-    );
+    let (part, all) = (Editor::open_at(&world, &target, early), Editor::open_at(&world, &target, Doc::new()));
     let (part, all) = tokio::join!(part, all);
     assert_eq!((part.text(), all.text()), (text.clone(), text));
     world.stop().await;

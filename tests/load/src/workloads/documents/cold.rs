@@ -67,7 +67,12 @@ fn opened_in(
         variables.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         Service::ours(bench, variables)
     };
-    typed_into(&start()?, updates)?;
+    let compactions = typed_into(&start()?, updates)?;
+    ensure!(
+        (compactions > 0.0) == settings.is_empty(),
+        "a document of {} updates was compacted {compactions} times",
+        updates.len()
+    );
     let (mut items, mut times) = (0, Vec::new());
     for _ in 0..bench.scale.runs {
         let (update, milliseconds) = timed_open(&start()?, 0)?;
@@ -77,7 +82,8 @@ fn opened_in(
     Ok((items, times))
 }
 
-fn typed_into(service: &Service, updates: &[Vec<u8>]) -> Result<()> {
+/// Types the updates. Returns how often the document was compacted.
+fn typed_into(service: &Service, updates: &[Vec<u8>]) -> Result<f64> {
     let mut client = Client::open(service, 0)?;
     client.step_2()?;
     for (number, updates) in (0..).zip(updates.chunks(IN_FLIGHT)) {
@@ -87,7 +93,7 @@ fn typed_into(service: &Service, updates: &[Vec<u8>]) -> Result<()> {
         client.send(&frames.collect::<Vec<_>>())?;
         client.echo(number)?;
     }
-    Ok(())
+    service.metric("realtime_documents_compactions_total")
 }
 
 /// The updates, in the order in which they were typed.

@@ -23,13 +23,15 @@ struct Saturated {
     deliveries_per_second: f64,
     cpu_share: f64,
     client_idle_share: f64,
+    /// From the end of the measurement until all was stored. Only of ours.
+    stored_after_ms: f64,
 }
 
 impl Saturated {
     fn json(&self) -> Value {
         json!({
             "deliveries_per_second": self.deliveries_per_second, "cpu_share": self.cpu_share,
-            "client_idle_share": self.client_idle_share,
+            "client_idle_share": self.client_idle_share, "stored_after_ms": self.stored_after_ms,
         })
     }
 }
@@ -44,6 +46,11 @@ pub fn run(bench: &Bench) -> Result<Outcome> {
         Row::alone(
             "% of the client's turns empty",
             100.0 * median(ours.iter().map(|run| run.client_idle_share)),
+            Goal::None,
+        ),
+        Row::alone(
+            "ms until all is stored, after the end",
+            median(ours.iter().map(|run| run.stored_after_ms)),
             Goal::None,
         ),
     ];
@@ -73,12 +80,27 @@ fn saturated(bench: &Bench, service: &Service) -> Result<Saturated> {
     let (cpu, from) = (process::cpu(service.pid())?, editors.elapsed());
     turns(service, &mut swarm, &mut editors, bench.scale.saturated.window)?;
     let seconds = (editors.elapsed() - from) as f64 / 1e9;
-    editors.check()?;
-    Ok(Saturated {
+    let result = Saturated {
         deliveries_per_second: editors.deliveries as f64 / seconds,
         cpu_share: (process::cpu(service.pid())? - cpu).as_secs_f64() / seconds,
         client_idle_share: swarm.idle_share(),
-    })
+        stored_after_ms: 0.0,
+    };
+    let stored_after_ms =
+        if service.is_durable() { until_stored(service, &mut swarm, &mut editors)? } else { 0.0 };
+    editors.check()?;
+    Ok(Saturated { stored_after_ms, ..result })
+}
+
+/// Waits until all is delivered, and for the acknowledgement of an update after that, which is of all before it too. Returns
+/// milliseconds.
+fn until_stored(service: &Service, swarm: &mut Swarm, editors: &mut Editors) -> Result<f64> {
+    let (from, deadline) = (editors.elapsed(), Deadline::after(Duration::from_secs(30)));
+    let late = |_: &Editors| "not all updates have arrived and are stored".to_owned();
+    swarm.turn_until(editors, deadline, late, Editors::has_all)?;
+    editors.type_letter(service, swarm, 0, editors.elapsed())?;
+    swarm.turn_until(editors, deadline, late, Editors::has_all)?;
+    Ok((editors.elapsed() - from) as f64 / 1e6)
 }
 
 fn turns(service: &Service, swarm: &mut Swarm, editors: &mut Editors, time: Duration) -> Result<()> {

@@ -130,6 +130,21 @@ impl Service {
         }
     }
 
+    /// Whether what it acknowledges is stored. Only ours is.
+    pub fn is_durable(&self) -> bool {
+        matches!(self.running, Running::Ours(_))
+    }
+
+    /// A number of its metrics. Only of ours.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("no metric {name}"))?.trim().parse()?)
+    }
+
     /// From `spawn` until it accepted connections. Only of ours.
     pub fn started_in(&self) -> Duration {
         match &self.running {
