@@ -20,8 +20,8 @@ use crate::workers::Offload;
 const REQUESTS_MAX: usize = 1_024;
 
 impl DocumentTask {
-    /// Decodes what is stored, without updates that are not. Whoever asks for all of it before that is done is answered at once, and
-    /// the rest is added to `turn`.
+    /// Decodes what is stored, without updates that are not. Members that ask for all of it before that is done are
+    /// answered at once, and the rest is added to `turn`.
     pub(super) async fn decode_answering(
         &mut self,
         stored: StoredDocument,

@@ -1,4 +1,4 @@
-//! A large document that was not in memory: whoever opens it first is answered from what is stored.
+//! A large document that was not in memory: its first member is answered from what is stored.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Checkpoints: what is in the log of the file is written to its places. SQLite does that in the commit that makes the log long, and
-//! whoever waits for that commit waits for it. So it is done beside the commits, as long as there are some.
+//! Checkpoints: what is in the log of the file is written to its places. SQLite does that in the commit that makes the log long, so
+//! that those who wait for the commit wait for it. So it is done beside the commits, as long as there are some.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ impl SqliteStore {
         if self.checkpoints.begin() {
             let store = self.clone();
             tokio::spawn(async move {
-                // What is left is done by a commit, when the log is twice as long.
+                // A commit does what is left, when the log is twice as long.
                 if let Err(error) = store.checkpoint().await {
                     debug!(%error, "The log of the embedded file was not written to its places");
                 }
