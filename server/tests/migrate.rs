@@ -66,8 +66,8 @@ fn what_is_printed_does_the_same_by_hand() {
 fn the_embedded_file_is_migrated() {
     let folder = tempfile::tempdir().unwrap();
     let (done, text) = run(folder.path(), &["migrate"], None);
-    assert_eq!((done, last_line(&text)), (true, "2 applied, 0 were applied before"), "{text}");
-    assert_eq!(run(folder.path(), &["migrate"], None), (true, "0 applied, 2 were applied before\n".into()));
+    assert_eq!((done, last_line(&text)), (true, "3 applied, 0 were applied before"), "{text}");
+    assert_eq!(run(folder.path(), &["migrate"], None), (true, "0 applied, 3 were applied before\n".into()));
 }
 
 #[test]
