@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use sqlx::SqliteConnection;
+use tokio::sync::Mutex;
 use tracing::debug;
 
 use super::SqliteStore;
@@ -17,34 +17,26 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The log begins anew after a checkpoint during which nothing is committed. That is waited for once it has so many pages.
 const PAGES_MAX: i64 = 8_000;
 
-/// When the next one may begin.
+/// When the last one has begun. Locked while it is done, so that there is one at a time.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Checkpoints(Arc<Mutex<Option<Instant>>>);
 
-impl Checkpoints {
-    /// Whether one may begin, which then has.
-    fn begin(&self) -> bool {
-        let (mut next, now) = (self.0.lock(), Instant::now());
-        let may_begin = next.is_none_or(|next| now >= next);
-        if may_begin {
-            *next = Some(now + INTERVAL);
-        }
-        may_begin
-    }
-}
-
 impl SqliteStore {
-    /// Begins a checkpoint, if the last one is long enough ago.
+    /// Begins a checkpoint, if none is under way and the last one began long enough ago.
     pub(super) fn checkpoint_if_due(&self) {
-        if self.checkpoints.begin() {
-            let store = self.clone();
-            tokio::spawn(async move {
-                // A commit does what is left, when the log is twice as long.
-                if let Err(error) = store.checkpoint().await {
-                    debug!(%error, "The log of the embedded file was not written to its places");
-                }
-            });
+        let Ok(mut begun) = Arc::clone(&self.checkpoints.0).try_lock_owned() else { return };
+        if begun.is_some_and(|begun| begun.elapsed() < INTERVAL) {
+            return;
         }
+        *begun = Some(Instant::now());
+        let store = self.clone();
+        tokio::spawn(async move {
+            // A commit does what is left, when the log is twice as long.
+            if let Err(error) = store.checkpoint().await {
+                debug!(%error, "The log of the embedded file was not written to its places");
+            }
+            drop(begun);
+        });
     }
 
     async fn checkpoint(&self) -> Result<(), StoreError> {
