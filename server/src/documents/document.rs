@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::keys::RoutingKeys;
 use super::log::Log;
-use super::mailbox::{Batch, DocumentNotices, Mailbox, MailboxBounds, Next, NotPut, Saved};
+use super::mailbox::{Batch, DocumentNotices, Mailbox, MailboxBounds, MailboxLoad, Next, NotPut, Saved};
 use super::member::{DocumentMember, MemberId};
 use super::parked::ParkedDocument;
 use super::request::{MemberMessage, PeerMessage, Request};
@@ -138,17 +138,19 @@ impl Document {
     }
 
     fn put(self: &Arc<Self>, request: Request) -> Result<(), NotPut> {
-        let bounds = self.mailbox_bounds();
+        let bounds = {
+            let settings = &self.documents.node.settings().documents;
+            let bytes = usize::try_from(settings.queue_bytes.as_u64()).unwrap_or(usize::MAX);
+            MailboxBounds { messages: settings.queue_messages.get() as usize, bytes }
+        };
         let next = self.mailbox.lock().put(request, bounds)?;
         self.proceed(next);
         Ok(())
     }
 
-    /// How much may wait in its mailbox.
-    pub(super) fn mailbox_bounds(&self) -> MailboxBounds {
-        let settings = &self.documents.node.settings().documents;
-        let bytes = usize::try_from(settings.queue_bytes.as_u64()).unwrap_or(usize::MAX);
-        MailboxBounds { messages: settings.queue_messages.get() as usize, bytes }
+    /// Its task has taken this out and cannot handle it yet.
+    pub(super) fn set_held(&self, held: MailboxLoad) {
+        self.mailbox.lock().set_held(held);
     }
 
     /// Its append has ended.

@@ -42,11 +42,41 @@ pub(super) struct MailboxBounds {
     pub(super) bytes: usize,
 }
 
+/// What counts against the bounds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct MailboxLoad {
+    messages: usize,
+    bytes: usize,
+}
+
+impl MailboxLoad {
+    pub(super) fn add(&mut self, request: &Request) {
+        if let Some(bytes) = request.bounded_bytes() {
+            self.messages += 1;
+            self.bytes += bytes;
+        }
+    }
+
+    pub(super) fn subtract(&mut self, request: &Request) {
+        if let Some(bytes) = request.bounded_bytes() {
+            self.messages -= 1;
+            self.bytes -= bytes;
+        }
+    }
+
+    /// Whether `bytes` more, of one message, exceed the bounds. One of any size fits where nothing waits.
+    fn is_exceeded_by(self, bytes: usize, held: Self, bounds: MailboxBounds) -> bool {
+        let (messages, waiting) = (self.messages + held.messages, self.bytes + held.bytes);
+        messages > 0 && (messages + 1 > bounds.messages || waiting + bytes > bounds.bytes)
+    }
+}
+
 /// What waits for the task, and whether there is one.
 pub(super) struct Mailbox {
     requests: VecDeque<Request>,
-    messages: usize,
-    bytes: usize,
+    load: MailboxLoad,
+    /// What the task has taken out and cannot handle yet.
+    held: MailboxLoad,
     saved: Option<Saved>,
     notices: DocumentNotices,
     phase: Phase,
@@ -82,8 +112,8 @@ impl Mailbox {
     pub(super) fn new() -> Self {
         Self {
             requests: VecDeque::new(),
-            messages: 0,
-            bytes: 0,
+            load: MailboxLoad::default(),
+            held: MailboxLoad::default(),
             saved: None,
             notices: DocumentNotices::default(),
             phase: Phase::Parked(Box::default()),
@@ -95,16 +125,19 @@ impl Mailbox {
         if matches!(self.phase, Phase::Closed) {
             return Err(NotPut::Closed);
         }
-        if let Some(bytes) = request.bounded_bytes() {
-            let (messages, bytes) = (self.messages + 1, self.bytes + bytes);
-            // One of any size fits an empty one.
-            if self.messages > 0 && (messages > bounds.messages || bytes > bounds.bytes) {
-                return Err(NotPut::Full);
-            }
-            (self.messages, self.bytes) = (messages, bytes);
+        if let Some(bytes) = request.bounded_bytes()
+            && self.load.is_exceeded_by(bytes, self.held, bounds)
+        {
+            return Err(NotPut::Full);
         }
+        self.load.add(&request);
         self.requests.push_back(request);
         Ok(self.next())
+    }
+
+    /// The task has taken this out and cannot handle it yet.
+    pub(super) fn set_held(&mut self, held: MailboxLoad) {
+        self.held = held;
     }
 
     /// An append has ended.
@@ -146,12 +179,7 @@ impl Mailbox {
         if self.requests.is_empty() {
             self.requests.shrink_to(8);
         }
-        for request in &requests {
-            if let Some(bytes) = request.bounded_bytes() {
-                self.messages -= 1;
-                self.bytes -= bytes;
-            }
-        }
+        requests.iter().for_each(|request| self.load.subtract(request));
         let notices = mem::take(&mut self.notices);
         Poll::Ready(Batch { requests, saved: self.saved.take(), notices })
     }
@@ -177,7 +205,7 @@ impl Mailbox {
     /// Ends the task for good, which has failed. Returns what waits for it.
     pub(super) fn abandon(&mut self) -> Vec<Request> {
         self.phase = Phase::Closed;
-        (self.messages, self.bytes) = (0, 0);
+        self.load = MailboxLoad::default();
         mem::take(&mut self.requests).into()
     }
 }
@@ -188,4 +216,33 @@ pub(super) enum Next {
     Start(Box<ParkedDocument>),
     /// The task is to be woken, if it waits.
     Wake(Option<Waker>),
+}
+
+#[cfg(test)]
+mod tests {
+    use hub::{MemoryKind, TenantMemory};
+
+    use super::*;
+    use crate::documents::MemberId;
+    use crate::documents::request::MemberMessage;
+
+    fn message() -> Request {
+        let charge = TenantMemory::unlimited().charge(MemoryKind::Documents, 0);
+        Request::Message(MemberId(1), MemberMessage::Update([0, 0].into()), charge)
+    }
+
+    #[test]
+    fn what_the_task_holds_counts_against_the_bounds() {
+        let (mut mailbox, mut held) = (Mailbox::new(), MailboxLoad::default());
+        let bounds = MailboxBounds { messages: 2, bytes: 100 };
+        held.add(&message());
+        mailbox.set_held(held);
+        assert!(mailbox.put(message(), bounds).is_ok());
+        assert_eq!(mailbox.put(message(), bounds).err(), Some(NotPut::Full));
+        held.subtract(&message());
+        mailbox.set_held(held);
+        assert!(mailbox.put(message(), bounds).is_ok());
+        let bounds = MailboxBounds { messages: 9, bytes: 5 };
+        assert_eq!(mailbox.put(message(), bounds).err(), Some(NotPut::Full), "six bytes");
+    }
 }

@@ -107,23 +107,28 @@ impl DocumentTask {
     /// What is to be handled next: joins of those who have their place in the room by now, or what is in the mailbox.
     pub(super) async fn next_batch(&mut self) -> Batch {
         let document = Arc::clone(&self.document);
-        let has_held = !self.held.is_empty();
-        tokio::select! {
+        let (held_before, has_held) = (self.held.load(), !self.held.is_empty());
+        let batch = tokio::select! {
             biased;
             requests = poll_fn(|cx| self.held.poll_confirmed(cx)), if has_held => {
                 Batch { requests, ..Batch::default() }
             }
             batch = document.take() => {
-                let requests = self.held.hold(batch.requests, document.mailbox_bounds());
+                let requests = self.held.hold(batch.requests);
                 Batch { requests, ..batch }
             }
+        };
+        if self.held.load() != held_before {
+            document.set_held(self.held.load());
         }
+        batch
     }
 
     /// Ends the use of the document by all, after a panic. Who connects again opens it anew, from what is stored.
     fn abandon(mut self) {
-        self.held.fail_all(DocumentCloseReason::Failed);
-        for request in self.document.documents.abandon(&self.document) {
+        let waiting = self.document.documents.abandon(&self.document);
+        let requests = waiting.into_iter().chain(self.held.take_all());
+        for request in requests {
             if let Request::Join(_, member) = request {
                 member.fail(DocumentCloseReason::Failed);
             }
