@@ -246,4 +246,4 @@ fn caught<T>(work: impl FnOnce() -> Result<T, Inapplicable>) -> Result<T, Inappl
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -3,9 +3,9 @@
 
 use std::pin::pin;
 
-use hub::MemoryKind;
+use hub::{MemoryCharge, MemoryKind};
 use tokio::time::Instant;
-use wire::yjs::{DocumentUpdate, SyncMessage, concatenate};
+use wire::yjs::{DocumentUpdate, SyncMessage, TYPE_DEPTH_MAX, concatenate, type_depth};
 
 use super::loading::{self, LoadError, LoadedContent, bytes_of, updates_of};
 use super::log::LogContent;
@@ -30,7 +30,7 @@ impl DocumentTask {
         let (stored, all) = self.join_parts(stored).await;
         let document = self.document.clone();
         let mut loading = pin!(loading::load(&document, stored, Vec::new()));
-        let Some(all) = all else { return loading.await };
+        let Some((all, _charge)) = all else { return loading.await };
         let (mut taken, joined) = (0, turn.joined.len());
         loop {
             self.answer_with(&all, turn);
@@ -50,18 +50,16 @@ impl DocumentTask {
         }
     }
 
-    /// What is stored as one update, if it is large and its parts follow each other.
-    async fn join_parts(&self, stored: StoredDocument) -> (StoredDocument, Option<Vec<u8>>) {
+    /// What is stored as one update with the memory that it takes, if it is large and can be sent as it is.
+    async fn join_parts(&self, stored: StoredDocument) -> (StoredDocument, Option<(Vec<u8>, MemoryCharge)>) {
         let (bytes, memory) = (bytes_of(&stored), &self.document.tenant.memory);
         if !Offload::is_large(bytes) {
             return (stored, None);
         }
-        let Some(_charge) = memory.try_charge(MemoryKind::Documents, bytes) else { return (stored, None) };
+        let Some(charge) = memory.try_charge(MemoryKind::Documents, bytes) else { return (stored, None) };
         let join = move || {
-            let updates = updates_of(&stored).into_iter().map(DocumentUpdate::decode);
-            let updates = updates.collect::<Result<Vec<_>, _>>();
-            let all = updates.ok().and_then(|updates| concatenate(&updates));
-            (stored, all)
+            let all = joined(&updates_of(&stored));
+            (stored, all.map(|all| (all, charge)))
         };
         self.document.documents.node.offload.run_beside(memory.party(), join).await
     }
@@ -77,5 +75,33 @@ impl DocumentTask {
             self.synchronise(&answered, SyncMessage::Step2(all));
             answered.iter().for_each(|id| _ = self.parked.missed.remove(id));
         }
+    }
+}
+
+/// The parts of a document as one update, if they follow each other. Types that are nested too deeply together, which a document leaves
+/// out, are not sent to clients either.
+fn joined(parts: &[&[u8]]) -> Option<Vec<u8>> {
+    let updates: Vec<_> =
+        parts.iter().map(|part| DocumentUpdate::decode(part)).collect::<Result<_, _>>().ok()?;
+    let types: usize = updates.iter().map(DocumentUpdate::shared_types).sum();
+    let is_shallow =
+        || types <= TYPE_DEPTH_MAX || type_depth(None, &updates.iter().collect::<Vec<_>>()) <= TYPE_DEPTH_MAX;
+    if is_shallow() { concatenate(&updates) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::content::tests::nested;
+
+    #[test]
+    fn what_is_stored_is_sent_as_it_is_unless_types_are_nested_too_deeply_together() {
+        let max = TYPE_DEPTH_MAX as u32;
+        let (upper, lower) = (nested(0, max / 2, false), nested(max / 2, max, false));
+        assert_eq!(joined(&[&upper, &lower]), Some(nested(0, max, false)));
+        let deeper = nested(max, max + 1, false);
+        assert_eq!(joined(&[&upper, &lower, &deeper]), None);
+        assert_eq!(joined(&[&upper, &deeper]), None, "a gap");
+        assert_eq!(joined(&[&upper, &lower[1..]]), None, "no update");
     }
 }

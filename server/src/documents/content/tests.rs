@@ -121,7 +121,7 @@ fn what_is_no_update_is_refused() {
 
 /// An update of client 1: shared types from clock `from` to `to`, each in the one before, the first in the root `t`. With `deleted`, the
 /// first one is deleted.
-fn nested(from: u32, to: u32, deleted: bool) -> Vec<u8> {
+pub(in crate::documents) fn nested(from: u32, to: u32, deleted: bool) -> Vec<u8> {
     let mut update = vec![1];
     update.var_uint((to - from).into());
     update.push(1);
